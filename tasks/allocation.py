@@ -1,0 +1,176 @@
+"""Allocation: a month's daily sums and the registry become statements, all VPPs in one go.
+
+The statements of `sql/` run in the order of BUILD; each file says which steps of the rule it is.
+Step 8 (cents that add up) is `allot`, between them. Then the checks: queries that return the rows
+that fail. Nothing leaves here unless all of them return none.
+
+    registry log -> spans -> vpp_days, site_days
+    daily sums   -> month_events
+    both         -> site_days_revenue (1-3) -> pools (3-5) -> site_months (5, 6), vpp_months (7)
+                 -> allotted (8) -> site_statements (9, 10) -> vpp_statements (10)
+
+Known drawbacks: a site's revenue stays with the VPP that it belongs to on the day of the event,
+also when the event file arrives after it has moved; `negative_balances` is not split within a
+month: what holds on the VPP's last day of the month holds for all of it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
+from tasks.core.month import Month
+from tasks.io.warehouse import rows, sql
+
+BUILD = (
+    "registry/spans",
+    "registry/vpp_days",
+    "registry/site_days",
+    "events/month_events",
+    "allocation/site_days_revenue",
+    "allocation/pools",
+    "allocation/site_months",
+    "allocation/vpp_months",
+    "allotted",
+    "allocation/site_statements",
+    "allocation/vpp_statements",
+)
+CHECKS = (
+    "check_imports_whole",
+    "check_one_vpp_a_day",
+    "check_members_have_terms",
+    "check_events_accounted",
+    "check_exact_shares_add_up",
+    "check_sites_add_up",
+    "check_fees_within_bounds",
+    "check_money_conserved",
+)
+
+
+class CheckFailed(Exception):
+    """What must always hold does not: a fault of ours or a damaged object. Nothing is published."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an allocation is a function of.
+
+    `files` has one row per inbox object that counts: key, etag, import_id, source, imported,
+    rejected_rows. `daily` are the imports' daily sums, each named <import id>.parquet; `log` is the
+    registry's log.
+    """
+
+    month: Month
+    as_of: datetime
+    files: pl.DataFrame
+    daily: list[Path]
+    log: Path
+
+
+def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+    """Build all tables, from `spans` to `vpp_statements`, in an empty database, and check them.
+
+    Raises:
+        CheckFailed: a check returned rows; the message says which VPP and by how much.
+    """
+    load_inputs(connection, inputs)
+    parameters = {
+        "log": str(inputs.log),
+        "as_of": inputs.as_of,
+        "first_day": inputs.month.first_day,
+        "last_day": inputs.month.last_day,
+        "days_in_month": inputs.month.days,
+        "daily": [str(path) for path in inputs.daily],
+    }
+    for name in BUILD:
+        if name == "allotted":
+            allot(connection)
+        else:
+            _run(connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters)
+    check(connection, parameters)
+
+
+def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> None:
+    """Run every check, and raise CheckFailed with the failing rows of all that fail."""
+    failures = []
+    for name in CHECKS:
+        statement = sql(f"checks/{name}")
+        if failing := rows(connection, statement, _used(statement, parameters)):
+            shown = "; ".join(
+                ", ".join(f"{column} {value}" for column, value in row.items())
+                for row in failing[:5]
+            )
+            claim = statement.split("\n", 1)[0].removeprefix("-- ")
+            failures.append(f"{name} ({claim}) fails in {len(failing)} rows: {shown}")
+    if failures:
+        raise CheckFailed("\n".join(failures))
+
+
+def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+    """Make the table `inputs`: one row per inbox object that counts."""
+    columns = ("key", "etag", "import_id", "source", "imported", "rejected_rows")
+    connection.execute(
+        "create table inputs as select unnest($key::varchar[]) as key,"
+        " unnest($etag::varchar[]) as etag, unnest($import_id::varchar[]) as import_id,"
+        " unnest($source::int[]) as source, unnest($imported::bigint[]) as imported,"
+        " unnest($rejected_rows::bigint[]) as rejected_rows",
+        {name: inputs.files[name].to_list() for name in columns},
+    )
+
+
+def allot(connection: duckdb.DuckDBPyConnection) -> None:
+    """Build the table `allotted` (vpp, nmi, cents): steps 5 and 8, in exact fractions."""
+    sites = connection.execute(
+        "select vpp, nmi, own_cents::decimal(38, 19) from site_months order by vpp, nmi"
+    ).fetchall()
+    claims = connection.execute(
+        "select vpp, nmi, (capacity_kwh * 1000000)::hugeint,"
+        " sum(1::bigint << (day(day) - 1))::bigint"
+        " from site_days where capacity_kwh > 0 group by vpp, nmi, capacity_kwh"
+    ).fetchall()
+    pools = connection.execute(
+        "select vpp, day(day), pool_cents::decimal(38, 19), (capacity_kwh * 1000000)::hugeint"
+        " from pools where pool_cents != 0"
+    ).fetchall()
+    targets = dict(
+        connection.execute(
+            "select vpp, total_revenue_cents - ad_valorem_cents from vpp_months"
+        ).fetchall()
+    )
+    shares: dict[tuple[str, str], list[Share]] = {}
+    for vpp, nmi, capacity, days in claims:
+        shares.setdefault((vpp, nmi), []).append(Share(capacity, days))
+    pools_of: dict[str, list[Pool]] = {}
+    for vpp, day, cents, capacity in pools:
+        pools_of.setdefault(vpp, []).append(Pool(day, units(cents), capacity))
+    vpps: list[str] = []
+    nmis: list[str] = []
+    allotted: list[int] = []
+    for vpp, members in groupby(sites, key=lambda site: site[0]):
+        own = [(nmi, units(cents)) for _, nmi, cents in members]
+        numerators, denominator = exact_amounts(
+            [amount for _, amount in own],
+            [shares.get((vpp, nmi), []) for nmi, _ in own],
+            pools_of.get(vpp, []),
+        )
+        vpps += [vpp] * len(own)
+        nmis += [nmi for nmi, _ in own]
+        allotted += allot_cents(numerators, denominator, targets[vpp])
+    connection.execute(
+        "create table allotted as select unnest($vpps::varchar[]) as vpp,"
+        " unnest($nmis::varchar[]) as nmi, unnest($cents::bigint[]) as cents",
+        {"vpps": vpps, "nmis": nmis, "cents": allotted},
+    )
+
+
+def _run(connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]) -> None:
+    connection.execute(statement, _used(statement, parameters))
+
+
+def _used(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if f"${name}" in statement}

@@ -1,0 +1,331 @@
+"""The registry: VPPs, sites and batteries, as a log of changes.
+
+A change sets some attributes of one entity from a day on (`effective_from`; None: since ever). The
+log gives it a `seq` and a `recorded_at`. The value of an attribute on a day is that of the change
+with the greatest `effective_from` up to that day; among equals the last one recorded wins. That is
+all: creating, updating, moving and removing are the same thing said of other attributes.
+
+`sql/registry/facts.sql` reads the same log by the same rule for a settlement; this module is what
+decides whether a change may be added.
+"""
+
+import json
+import re
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from tasks.core.errors import Refused
+from tasks.core.nmi import canonical_nmi
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Nmi = Annotated[str, AfterValidator(canonical_nmi)]
+_PlainDecimal = PlainSerializer(lambda number: format(number, "f"), return_type=str)
+Percentage = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4), _PlainDecimal]
+Kwh = Annotated[Decimal, Field(ge=0, lt=10**9, decimal_places=6), _PlainDecimal]
+# No fee and a fee of zero are the same thing; the log says "0".
+Fee = Annotated[
+    Decimal,
+    BeforeValidator(lambda fee: "0" if fee is None else fee),
+    Field(ge=0, lt=10**6, decimal_places=4),
+    _PlainDecimal,
+]
+ChargeEvents = Literal["cost", "revenue"]
+NegativeBalances = Literal["site", "vpp"]
+
+
+class _Change(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seq: int = 0
+    recorded_at: AwareDatetime | None = None
+    recorded_by: str = ""
+    effective_from: date | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the attributes that the change sets, with their values."""
+        unset = {"seq", "recorded_at", "recorded_by", "effective_from", "change", self._key()}
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in unset and getattr(self, name) is not None
+        }
+
+    def entity(self) -> tuple[str, str]:
+        """Return what the change is about: its kind ('vpp', 'site', 'battery') and id."""
+        return {"vpp": "vpp", "nmi": "site", "serial": "battery"}[self._key()], getattr(
+            self, self._key()
+        )
+
+    def line(self) -> str:
+        """Return the change as its line in the log."""
+        fields = self.model_dump(mode="json")
+        since = fields.pop("effective_from")
+        facts = self.facts()  # a site assigned to no VPP says so: "vpp": null
+        kept = {
+            name: value
+            for name, value in fields.items()
+            if value is not None or (name in facts)
+        }
+        return json.dumps({**kept, "effective_from": since}, ensure_ascii=False)
+
+    def _key(self) -> str:
+        raise NotImplementedError
+
+
+class _VppChange(_Change):
+    vpp: Text = Field(description="The VPP: its id, or its current name.")
+
+    def _key(self) -> str:
+        return "vpp"
+
+
+class _SiteChange(_Change):
+    nmi: Nmi = Field(description="The site's NMI, 10 characters or 11 with the check digit.")
+
+    def _key(self) -> str:
+        return "nmi"
+
+
+class _BatteryChange(_Change):
+    serial: Text = Field(description="The battery's serial number.")
+
+    def _key(self) -> str:
+        return "serial"
+
+
+class CreateVpp(_VppChange):
+    change: Literal["create-vpp"] = "create-vpp"
+    vpp: str = Field("", pattern="^([a-z0-9][a-z0-9-]*)?$", description="Made from the name.")
+    name: Text
+    revenue_percentage: Percentage
+    daily_fee_aud: Fee = Decimal(0)
+    charge_events: ChargeEvents = "cost"
+    negative_balances: NegativeBalances = "site"
+
+
+class UpdateVpp(_VppChange):
+    change: Literal["update-vpp"] = "update-vpp"
+    name: Text | None = None
+    revenue_percentage: Percentage | None = None
+    daily_fee_aud: Fee | None = None
+    charge_events: ChargeEvents | None = None
+    negative_balances: NegativeBalances | None = None
+
+
+class CreateSite(_SiteChange):
+    change: Literal["create-site"] = "create-site"
+    vpp: Text
+    address: Text
+
+
+class UpdateSite(_SiteChange):
+    change: Literal["update-site"] = "update-site"
+    address: Text
+
+
+class AssignSite(_SiteChange):
+    change: Literal["assign-site"] = "assign-site"
+    vpp: Text | None
+
+    def facts(self) -> dict[str, Any]:
+        return {"vpp": self.vpp}
+
+
+class AddBattery(_BatteryChange):
+    change: Literal["add-battery"] = "add-battery"
+    nmi: Nmi
+    manufacturer: Text
+    capacity_kwh: Kwh
+
+
+class UpdateBattery(_BatteryChange):
+    change: Literal["update-battery"] = "update-battery"
+    manufacturer: Text | None = None
+    capacity_kwh: Kwh | None = None
+
+
+class RemoveBattery(_BatteryChange):
+    change: Literal["remove-battery"] = "remove-battery"
+
+    def facts(self) -> dict[str, Any]:
+        return {"nmi": None}
+
+
+Change = (
+    CreateVpp
+    | UpdateVpp
+    | CreateSite
+    | UpdateSite
+    | AssignSite
+    | AddBattery
+    | UpdateBattery
+    | RemoveBattery
+)
+_CHANGE: TypeAdapter[Change] = TypeAdapter(Annotated[Change, Field(discriminator="change")])
+_LATER = (UpdateVpp, UpdateSite, AssignSite, UpdateBattery, RemoveBattery)
+
+
+def parse_change(fields: dict[str, Any] | str | bytes) -> Change:
+    """Read one change, from a dictionary or a line of JSON.
+
+    Raises:
+        Refused: a field is missing, unknown or out of its range; the message names it.
+    """
+    try:
+        if isinstance(fields, dict):
+            return _CHANGE.validate_python(fields)
+        return _CHANGE.validate_json(fields)
+    except ValidationError as error:
+        raise Refused("; ".join(map(_sentence, error.errors()))) from None
+
+
+def _sentence(error: Any) -> str:
+    field = ".".join(str(part) for part in error["loc"][1:])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{field}: no such field in a {error['loc'][0]}"
+    if error["type"].startswith("union_tag"):
+        return "change: must be one of " + ", ".join(
+            f"{kind.model_fields['change'].default}" for kind in Change.__args__
+        )
+    given = "" if error["type"] == "missing" else f" (given: {error['input']!r})"
+    return f"{field}: {message}{given}" if field else message
+
+
+def slug(name: str) -> str:
+    """Return the id that a VPP of this name gets: 'Test VPP One' -> 'test-vpp-one'."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+_Timeline = list[tuple[date, int, Any]]
+
+
+class Registry:
+    """All entities with their attributes' values by day, as the changes so far say."""
+
+    def __init__(self, changes: Iterable[Change] = ()) -> None:
+        self.seq = 0
+        self._timelines: dict[tuple[str, str], dict[str, _Timeline]] = defaultdict(dict)
+        self._vpp_by_name: dict[str, str] = {}
+        for change in changes:
+            self._record(change)
+
+    def add(self, change: Change, today: date, at: datetime, by: str) -> Change:
+        """Take in one more change and return it as it goes into the log.
+
+        Names become ids, and a missing `effective_from` becomes its default: since ever for what
+        creates, `today` (market time) for what alters.
+
+        Raises:
+            Refused: the change does not fit what the registry says; the registry is as before.
+        """
+        settled: dict[str, Any] = {"seq": self.seq + 1, "recorded_at": at, "recorded_by": by}
+        if isinstance(change, _LATER) and "effective_from" not in change.model_fields_set:
+            settled["effective_from"] = today
+        if isinstance(change, CreateVpp):
+            settled["vpp"] = change.vpp or slug(change.name)
+        elif getattr(change, "vpp", None) is not None:
+            settled["vpp"] = self.vpp_id(change.vpp)  # type: ignore[union-attr]
+        change = change.model_copy(update=settled)
+        self._check(change)
+        self._record(change)
+        return change
+
+    def vpp_id(self, reference: str) -> str:
+        """Return the id of the VPP with this id or current name.
+
+        Raises:
+            Refused: there is none.
+        """
+        vpp = self._vpp_by_name.get(reference.strip().casefold(), reference.strip())
+        if ("vpp", vpp) not in self._timelines:
+            raise Refused(f"vpp: there is no VPP {reference!r}; make it with create-vpp first")
+        return vpp
+
+    def knows(self, kind: str, id: str) -> bool:
+        """Say whether there is such a 'vpp', 'site' or 'battery', on whatever day."""
+        return (kind, id) in self._timelines
+
+    def _value(self, kind: str, id: str, attribute: str, day: date) -> Any:
+        timeline = self._timelines[kind, id].get(attribute, [])
+        index = bisect_right(timeline, day, key=lambda fact: fact[0])
+        return timeline[index - 1][2] if index else None
+
+    def _record(self, change: Change) -> None:
+        self.seq = change.seq
+        timelines = self._timelines[change.entity()]
+        since = change.effective_from or date.min
+        for attribute, value in change.facts().items():
+            fact = (since, change.seq, value)
+            insort(timelines.setdefault(attribute, []), fact, key=lambda fact: fact[:2])
+        if name := getattr(change, "name", None):
+            for known in [n for n, id in self._vpp_by_name.items() if id == change.entity()[1]]:
+                del self._vpp_by_name[known]
+            latest = timelines["name"][-1][2] if timelines["name"] else name
+            self._vpp_by_name[latest.casefold()] = change.entity()[1]
+
+    def _check(self, change: Change) -> None:
+        kind, id = change.entity()
+        since = change.effective_from or date.min
+        if not id:
+            raise Refused(f"name: {change.name!r} has no letter or digit")  # type: ignore[union-attr]
+        if isinstance(change, CreateVpp | CreateSite):
+            if self.knows(kind, id):
+                raise Refused(f"{kind} {id} exists already; use update-{kind}")
+        elif not isinstance(change, AddBattery):
+            self._check_started(kind, id, since)
+        if name := getattr(change, "name", None):
+            owner = self._vpp_by_name.get(name.casefold(), name)
+            if owner != id and self.knows("vpp", owner):
+                raise Refused(f"name: {name!r} is the name or id of VPP {owner}; choose another")
+        if isinstance(change, CreateSite | AssignSite) and change.vpp is not None:
+            self._check_started("vpp", change.vpp, since)
+        if isinstance(change, AddBattery):
+            self._check_started("site", change.nmi, since)
+            timeline = self._timelines.get((kind, id), {}).get("nmi", [])
+            later = [fact[2] for fact in timeline if fact[0] > since]
+            for site in [self._value(kind, id, "nmi", since) if timeline else None, *later]:
+                if site is not None:
+                    raise Refused(
+                        f"serial: battery {id} is installed at site {site}; use update-battery, "
+                        "or remove-battery there first"
+                    )
+        if isinstance(change, RemoveBattery) and self._value(kind, id, "nmi", since) is None:
+            raise Refused(f"serial: battery {id} is not installed on {_day(since)}")
+        if isinstance(change, UpdateVpp | UpdateBattery) and not change.facts():
+            raise Refused(f"{change.change} of {id} changes nothing; give at least one field")
+
+    def _check_started(self, kind: str, id: str, since: date) -> None:
+        """Refuse what is said of an entity that is not there (yet, on that day)."""
+        if not self.knows(kind, id):
+            create = "add-battery" if kind == "battery" else f"create-{kind}"
+            field = {"vpp": "vpp", "site": "nmi", "battery": "serial"}[kind]
+            raise Refused(f"{field}: there is no {kind} {id}; make it with {create} first")
+        timelines = self._timelines[kind, id]
+        start = min(timeline[0][0] for timeline in timelines.values())
+        if since < start:
+            raise Refused(
+                f"effective_from: {kind} {id} starts on {start}, which is after {_day(since)}; "
+                f"give {start} or later"
+            )
+
+
+def _day(day: date) -> str:
+    return "the beginning" if day == date.min else str(day)

@@ -1,0 +1,126 @@
+"""The report of one VPP and month: its shape, and its bytes.
+
+The same inputs give the same bytes: no clock, no version of any software, fixed key order.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.json_schema import SkipJsonSchema
+
+SCHEMA_VERSION = 1
+
+# Sums are over; what is left is to write a number down. Cents below 2^53 come out as the shortest
+# decimal that reads back as the same number, so with at most two decimals.
+_as_number = PlainSerializer(float, return_type=float)
+Aud = Annotated[Decimal, Field(decimal_places=2), _as_number]
+Kwh = Annotated[Decimal, Field(ge=0), _as_number]
+
+
+def aud(cents: int) -> Decimal:
+    """Return whole cents as dollars."""
+    return Decimal(cents).scaleb(-2)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Totals(_Model):
+    """The VPP's month, in AUD."""
+
+    total_revenue: Aud = Field(description="Shared revenue of all sites, before any fee.")
+    vpp_ad_valorem_fee: Aud = Field(description="The VPP's percentage of it.")
+    vpp_cost_only: Aud = Field(description="Discharges worth less than zero: the VPP's alone.")
+    vpp_total_revenue: Aud = Field(
+        description="Percentage + collected daily fees + cost only + absorbed losses."
+    )
+    site_total_revenue_after_fees: Aud = Field(description="What the sites get, all together.")
+    vpp_daily_fees: Aud = Field(description="The daily fees collected from the sites.")
+    vpp_loss_absorbed: Aud | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only under terms with negative_balances 'vpp': the sites' negative amounts "
+        "that the VPP bears (never positive).",
+    )
+
+
+class SiteStatement(_Model):
+    """One site's month. Money in AUD, energy in kWh."""
+
+    nmi: str
+    address: str
+    site_capacity_kwh: Kwh = Field(description="Installed on its last member day of the month.")
+    site_revenue_before_fees: Aud
+    site_daily_fee: Aud = Field(description="Collected: never more than the site earned.")
+    site_revenue_after_fees: Aud
+    member_days: int = Field(ge=1, description="Days of the month in this VPP.")
+    events: int = Field(ge=0, description="Its events on those days.")
+    energy_charged_kwh: Kwh
+    energy_discharged_kwh: Kwh
+
+
+class Terms(_Model):
+    """Terms that held from one day of the month to another, both included."""
+
+    first_day: date
+    last_day: date
+    revenue_percentage: Annotated[Decimal, _as_number]
+    daily_fee_aud: Annotated[Decimal, _as_number]
+    charge_events: str
+    negative_balances: str
+
+
+class Input(_Model):
+    """A file with events that count in this report."""
+
+    key: str
+    etag: str
+    rows: int = Field(description="Its events that count here.")
+
+
+class Settlement(_Model):
+    """What the numbers rest on."""
+
+    schema_version: int = SCHEMA_VERSION
+    revision: int = Field(ge=1)
+    vpp_id: str
+    terms: list[Terms]
+    inputs: list[Input]
+    registry_seq: int = Field(
+        description="The last change of the registry that bears on this report."
+    )
+    rejected_rows: int = Field(description="Rejected rows of the files in `inputs`, of any month.")
+    unassigned_events: int = Field(
+        description="Events of the sites above on days on which they were in no VPP."
+    )
+
+
+class Report(_Model):
+    """The settlement of one VPP for one month."""
+
+    vpp: str = Field(description="The VPP's name on its last day in the month.")
+    month: str
+    totals: Totals
+    sites: dict[str, SiteStatement] = Field(
+        description="All sites that were members in the month, by NMI, in NMI order."
+    )
+    settlement: Settlement
+
+    def revised(self, revision: int) -> "Report":
+        """Return the same report under another revision number."""
+        settlement = self.settlement.model_copy(update={"revision": revision})
+        return self.model_copy(update={"settlement": settlement})
+
+    def to_bytes(self) -> bytes:
+        """Return the report as it is published: JSON, UTF-8, two blanks of indentation."""
+        return (self.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a published report."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Report.model_json_schema(mode="serialization"),
+    }

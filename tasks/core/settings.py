@@ -1,0 +1,23 @@
+"""What a deployment may choose, from environment variables that start with `VPP_`.
+
+S3 itself is configured as for every AWS tool: AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE ...
+"""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read once."""
+
+    model_config = SettingsConfigDict(env_prefix="VPP_", frozen=True)
+
+    bucket: str = Field("vpp-settlement", description="The S3 bucket that everything is in.")
+    prefix: str = Field("", description="Goes before every key, like 'production/'.")
+    timezone: str = Field(
+        "Australia/Brisbane",
+        description="Market time. NEM time is UTC+10 all year; Brisbane has no daylight saving.",
+    )
+    max_rejected_percent: float = Field(
+        5.0, ge=0, le=100, description="A month with more rejected rows (%) is not published."
+    )

@@ -1,0 +1,379 @@
+"""Import: from event files to typed events, daily sums and rejected rows.
+
+One streaming pass of Polars over a group of files; every data row ends in exactly one of
+`events.parquet` and `rejected.csv`, with the file and the line that it came from. Nothing is
+rounded: a number that does not fit its decimals is rejected. Blank lines, and lines of nothing but
+commas, are no rows.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from tasks.core.nmi import NMI_PATTERN, canonical_nmi
+from tasks.io.object_store import ObjectStore, ObjectVersion
+from tasks.io.spool import COLUMNS, Source, SpoolFile, spool
+from tasks.io.warehouse import sql, warehouse
+
+# Goes into every import's id: raise it when the same file would be read differently.
+READER_VERSION = 1
+
+ENERGY = pl.Decimal(15, 6)
+TARIFF = pl.Decimal(12, 6)
+
+# Why a row is rejected. A row with several faults is counted under the first.
+REASONS = {
+    "fields": "it has more fields than the header has columns",
+    "nmi": "NMI is not 10 letters (without I and O) and digits, or 11 with the check digit",
+    "nmi_check_digit": "the NMI's check digit, its 11th character, is wrong",
+    "date": "DATE is not an ISO date (2025-09-30) or date-time (2025-09-30T23:55:00+10:00)",
+    "event_type": "EVENT_TYPE is neither Charge nor Discharge",
+    "energy": "ENERGY is not a plain decimal number below 1000000000 with at most 6 decimals",
+    "energy_negative": "ENERGY is negative; say Charge or Discharge in EVENT_TYPE instead",
+    "tariff": "TARIFF is not a plain decimal number below 1000000 (either sign) with at most 6 decimals",
+}
+_BLANK = "blank"  # no reason: such a line is no row
+
+CATALOG_SCHEMA = {
+    "key": pl.String,
+    "etag": pl.String,
+    "size": pl.Int64,
+    "sha256": pl.String,  # of the unpacked content
+    "import_id": pl.String,
+    "source": pl.Int32,  # its number in the import
+    "rows": pl.Int64,  # imported + rejected
+    "imported": pl.Int64,
+    "rejected": pl.List(pl.Struct({"reason": pl.String, "rows": pl.Int64})),
+    "first_day": pl.Date,  # of all rows whose date could be read
+    "last_day": pl.Date,
+    "failed": pl.String,  # why the file could not be read at all
+}
+
+_GROUP_OBJECTS = 1000
+_GROUP_BYTES = 32 << 20
+_SMALL_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a group of objects: their rows for the catalog (CATALOG_SCHEMA)."""
+
+    import_id: str
+    catalog: pl.DataFrame
+
+
+def grouped(objects: list[ObjectVersion]) -> list[list[ObjectVersion]]:
+    """Split objects into imports: a big one alone, small ones together, in key order."""
+    groups = [[version] for version in objects if version.size > _SMALL_BYTES]
+    group: list[ObjectVersion] = []
+    size = 0
+    for version in objects:
+        if version.size > _SMALL_BYTES:
+            continue
+        if len(group) == _GROUP_OBJECTS or size + version.size > _GROUP_BYTES:
+            groups.append(group)
+            group, size = [], 0
+        group.append(version)
+        size += version.size
+    return groups + [group] * bool(group)
+
+
+def import_id(objects: list[ObjectVersion]) -> str:
+    """Name an import by what it reads: the same objects always make the same import."""
+    text = "\n".join([str(READER_VERSION), *(f"{o.key}\t{o.etag}" for o in sorted(objects))])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> Imported:
+    """Read a group of event files and put what is in them under `imports/<import id>/`.
+
+    The import does not exist until its rows are added to the catalog. Doing it twice, or on two
+    machines at once, writes the same things to the same keys.
+    """
+    name = import_id(objects)
+    with tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary, warehouse(
+        Path(temporary)
+    ) as connection:
+        folder = Path(temporary)
+        sources, files = spool(store, objects, folder)
+        events, daily, rejected = (
+            folder / "events.parquet",
+            folder / "daily.parquet",
+            folder / "rejected.csv",
+        )
+        faults = _parse(files, timezone, events)
+        _write_rejected(files, faults, rejected)
+        connection.execute(
+            f"copy ({sql('events/daily')}) to '{daily}' (format parquet, compression zstd)",
+            {"events": str(events)},
+        )
+        for path in (events, daily, rejected):
+            store.upload(path, f"imports/{name}/{path.name}")
+        return Imported(name, _catalog_rows(name, sources, daily, faults))
+
+
+def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
+    """Write the good rows to `events`; return the faulty ones: row, source, line, day, reason.
+
+    Raises:
+        AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
+    """
+    parsed = pl.concat(
+        [_checked_rows(file, number, timezone) for number, file in enumerate(files)]
+        or [_checked_rows(SpoolFile(events.with_suffix(".none"), COLUMNS), 0, timezone)]
+    )
+    good = parsed.filter(pl.col("reason").is_null()).drop("file", "row", "reason")
+    bad = parsed.filter(pl.col("reason").is_not_null()).select(
+        "file", "row", "source", "line", "day", "reason"
+    )
+    _, faults = pl.collect_all(
+        [good.sink_parquet(events, compression="lz4", lazy=True), bad], engine="streaming"
+    )
+    read = pl.scan_parquet(events).select(pl.len()).collect().item() + faults.height
+    lines = sum(file.rows for file in files)
+    assert read == lines, f"{lines} lines were spooled and {read} read"
+    return faults.filter(pl.col("reason") != _BLANK)
+
+
+def _checked_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
+    """Scan one spool file: the typed columns, and the first reason against each row or null."""
+    if not file.path.exists():
+        file.path.touch()
+    overflow = "overflow"
+    names = [
+        name.lower() if name in COLUMNS else f"extra_{index}"
+        for index, name in enumerate(file.columns)
+    ]
+    first_rows = pl.Series([source.first_row for source in file.sources], dtype=pl.UInt32)
+    numbers = pl.Series([source.number for source in file.sources], dtype=pl.Int32)
+
+    def source_index(row: pl.Series) -> pl.Series:
+        return first_rows.search_sorted(row, side="right") - 1
+
+    text = {name.lower(): pl.col(name.lower()).str.strip_chars() for name in COLUMNS}
+    return (
+        pl.scan_csv(
+            file.path,
+            has_header=False,
+            schema=dict.fromkeys([*names, overflow], pl.String),
+            missing_columns="insert",  # `overflow` is there when a row is longer than the header
+            truncate_ragged_lines=True,
+            quote_char='"' if file.is_quoted else None,
+            encoding="utf8-lossy",  # a bad byte costs its row, not the file
+            row_index_name="row",
+            raise_if_empty=False,
+        )
+        .with_columns(
+            pl.lit(number, pl.Int32).alias("file"),
+            _elementwise(pl.col("row"), source_index, pl.UInt32).alias("index"),
+            pl.all_horizontal(pl.col(*names, overflow).is_null()).alias("is_blank"),
+            text["nmi"].str.to_uppercase().alias("nmi"),
+            _elementwise(text["date"], _market_day(timezone), pl.Date).alias("day"),
+            text["event_type"].str.to_lowercase().alias("event_type"),
+            text["energy"].alias("energy_text"),
+            text["tariff"].alias("tariff_text"),
+        )
+        .with_columns(
+            _elementwise(pl.col("index"), lambda index: numbers.gather(index), pl.Int32).alias(
+                "source"
+            ),
+            (
+                pl.col("row")
+                - _elementwise(pl.col("index"), lambda index: first_rows.gather(index), pl.UInt32)
+                + 2
+            ).alias("line"),
+            _elementwise(pl.col("nmi"), _site, pl.String).alias("site"),
+            _decimal("energy_text", ENERGY, 9).alias("energy"),
+            _decimal("tariff_text", TARIFF, 6).alias("tariff"),
+        )
+        .with_columns(
+            pl.when(pl.col("is_blank"))
+            .then(pl.lit(_BLANK))
+            .when(pl.col(overflow).is_not_null())
+            .then(pl.lit("fields"))
+            .when(~pl.col("nmi").str.contains(f"^{NMI_PATTERN}[0-9]?$").fill_null(False))
+            .then(pl.lit("nmi"))
+            .when(pl.col("site").is_null())
+            .then(pl.lit("nmi_check_digit"))
+            .when(pl.col("day").is_null())
+            .then(pl.lit("date"))
+            .when(~pl.col("event_type").is_in(["charge", "discharge"]).fill_null(False))
+            .then(pl.lit("event_type"))
+            .when(pl.col("energy").is_null())
+            .then(pl.lit("energy"))
+            .when(pl.col("energy") < 0)
+            .then(pl.lit("energy_negative"))
+            .when(pl.col("tariff").is_null())
+            .then(pl.lit("tariff"))
+            .alias("reason")
+        )
+        .select(
+            "file",
+            "row",
+            "source",
+            "line",
+            pl.col("site").alias("nmi"),
+            "day",
+            "event_type",
+            pl.col("energy").alias("energy_kwh"),
+            pl.col("tariff").alias("tariff_cents_per_kwh"),
+            "reason",
+        )
+    )
+
+
+def _elementwise(
+    column: pl.Expr, function: Callable[[pl.Series], pl.Series], dtype: pl.DataType | type
+) -> pl.Expr:
+    return column.map_batches(function, return_dtype=dtype, is_elementwise=True)
+
+
+def _decimal(name: str, dtype: pl.Decimal, whole_digits: int) -> pl.Expr:
+    """Read plain decimals; null for all else. (A bare cast takes 1e3 and rounds in silence.)"""
+    plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
+    text = pl.col(name)
+    return pl.when(text.str.contains(plain)).then(text).cast(dtype, strict=False)
+
+
+@cache
+def _site_of(nmi: str) -> str | None:
+    try:
+        return canonical_nmi(nmi)
+    except ValueError:
+        return None
+
+
+def _site(nmis: pl.Series) -> pl.Series:
+    """Cut 11-character NMIs to the 10 that name the site; null where the check digit is wrong."""
+    has_check_digit = nmis.str.len_bytes() == 11
+    if not has_check_digit.any():
+        return nmis
+    long = nmis.filter(has_check_digit).drop_nulls().unique().to_list()
+    return nmis.replace(long, pl.Series([_site_of(nmi) for nmi in long], dtype=pl.String))
+
+
+_TIME = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
+_OFFSET = r"(Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])$"
+
+
+def _market_day(timezone: str) -> Callable[[pl.Series], pl.Series]:
+    """Return what reads ISO dates and date-times as days in market time; null for all else."""
+
+    def days(dates: pl.Series) -> pl.Series:
+        is_local = dates.str.contains(rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({_TIME})?$")
+        day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        if is_local.all():
+            return day
+        has_offset = dates.str.contains(rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_TIME}{_OFFSET}")
+        # Offsets are whole minutes, so the seconds cannot move a moment to another day.
+        minute = dates.str.slice(0, 16).str.replace(" ", "T", literal=True)
+        offset = dates.str.extract(_OFFSET).str.replace_all(":", "", literal=True)
+        minutes = (
+            offset.str.slice(1, 2).cast(pl.Int64, strict=False) * 60
+            + offset.str.slice(3, 2).cast(pl.Int64, strict=False)
+        ).fill_null(0)
+        sign = offset.str.starts_with("-").cast(pl.Int64).fill_null(0) * -2 + 1
+        frame = pl.DataFrame(
+            {
+                "is_local": is_local,
+                "has_offset": has_offset,
+                "day": day,
+                "utc": minute.str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us"),
+                "ahead": minutes * sign,
+            }
+        )
+        market = (
+            (pl.col("utc") - pl.duration(minutes="ahead"))
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone(timezone)
+            .dt.date()
+        )
+        return frame.select(
+            pl.when("is_local").then("day").when("has_offset").then(market)
+        ).to_series()
+
+    return days
+
+
+def _write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
+    """Write `rejected.csv`: key, line, reason, and the row as it was, in file order."""
+    keys = {source.number: source.object.key for file in files for source in file.sources}
+    parts = [
+        pl.scan_csv(
+            file.path,
+            has_header=False,
+            schema={"as_it_was": pl.String},
+            separator="\0",  # no such byte is in a spool file, so a row is a whole line
+            quote_char=None,
+            encoding="utf8-lossy",
+            row_index_name="row",
+        )
+        .join(faults.lazy().filter(pl.col("file") == number), on="row", maintain_order="right")
+        .select(
+            pl.col("source").replace_strict(keys, return_dtype=pl.String).alias("key"),
+            "line",
+            pl.col("reason").replace_strict(REASONS, return_dtype=pl.String),
+            pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
+        )
+        for number, file in enumerate(files)
+        if (faults["file"] == number).any()
+    ]
+    empty = pl.LazyFrame(
+        schema={"key": pl.String, "line": pl.UInt32, "reason": pl.String, "row": pl.String}
+    )
+    pl.concat([empty, *parts]).sink_csv(path)
+
+
+def _catalog_rows(
+    import_id: str, sources: list[Source], daily: Path, faults: pl.DataFrame
+) -> pl.DataFrame:
+    """Return one row per source, as CATALOG_SCHEMA has it."""
+    read = pl.DataFrame(
+        [
+            {
+                "key": source.object.key,
+                "etag": source.object.etag,
+                "size": source.object.size,
+                "sha256": source.sha256,
+                "import_id": import_id,
+                "source": source.number,
+                "failed": source.failed,
+            }
+            for source in sources
+        ],
+        schema={
+            name: CATALOG_SCHEMA[name]
+            for name in ("key", "etag", "size", "sha256", "import_id", "source", "failed")
+        },
+    )
+    good = pl.read_parquet(daily).select("source", "day", "events").cast({"events": pl.Int64})
+    by_reason = faults.group_by("source", "reason").agg(pl.len().cast(pl.Int64).alias("rows"))
+    counted = (
+        by_reason.sort("source", "reason")
+        .group_by("source")
+        .agg(pl.struct("reason", "rows").alias("rejected"), pl.col("rows").sum().alias("faulty"))
+    )
+    days = (
+        pl.concat([good.select("source", "day"), faults.select("source", "day")])
+        .group_by("source")
+        .agg(first_day=pl.col("day").min(), last_day=pl.col("day").max())
+    )
+    imported = good.group_by("source").agg(imported=pl.col("events").sum())
+    return (
+        read.join(imported, on="source", how="left")
+        .join(counted, on="source", how="left")
+        .join(days, on="source", how="left")
+        .with_columns(
+            pl.col("imported", "faulty").fill_null(0),
+            pl.col("rejected").fill_null(pl.lit([], dtype=CATALOG_SCHEMA["rejected"])),
+        )
+        .with_columns(rows=pl.col("imported") + pl.col("faulty"))
+        .select(CATALOG_SCHEMA.keys())
+        .cast(CATALOG_SCHEMA)
+        .sort("source")
+    )

@@ -1,0 +1,183 @@
+"""S3, as far as we need it: listing, whole and streamed reads, and writes that can lose a race."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError, ResponseStreamingError
+
+from tasks.core.errors import Refused
+from tasks.core.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK_BYTES = 1 << 20
+_PARALLEL_REQUESTS = 16
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+class LostRace(Exception):
+    """Somebody else wrote first; read again and decide again."""
+
+
+class ChangedMeanwhile(Exception):
+    """The object was replaced or deleted after it was listed; list again."""
+
+
+@dataclass(frozen=True, order=True)
+class ObjectVersion:
+    """One object as a listing showed it."""
+
+    key: str
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+class ObjectStore:
+    """One bucket and prefix. Keys are given and returned without the prefix."""
+
+    def __init__(self, settings: Settings, **client_options: Any) -> None:
+        self.bucket = settings.bucket
+        self.prefix = settings.prefix
+        # 'standard' with 8 attempts rides out 30% of errors; 'adaptive' throttles itself to a crawl.
+        # SigV4 by name, since boto3 presigns with SigV2 for endpoints that are not AWS.
+        config = Config(
+            signature_version="s3v4",
+            retries={"mode": "standard", "total_max_attempts": 8},
+            max_pool_connections=_PARALLEL_REQUESTS,
+        )
+        self.client: S3Client = boto3.client("s3", config=config, **client_options)
+
+    def versions(self, folder: str) -> list[ObjectVersion]:
+        """Return all objects below a folder, in key order.
+
+        Raises:
+            Refused: there is no such bucket.
+        """
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.prefix + folder
+        )
+        try:
+            return [
+                ObjectVersion(
+                    item["Key"].removeprefix(self.prefix),
+                    item["ETag"].strip('"'),
+                    item["Size"],
+                    item["LastModified"],
+                )
+                for page in pages
+                for item in page.get("Contents", [])
+            ]
+        except self.client.exceptions.NoSuchBucket:
+            raise Refused(
+                f"there is no bucket {self.bucket!r}; make it, or set VPP_BUCKET to the right one"
+            ) from None
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object's bytes and ETag, or None where there is none."""
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None
+            raise
+        etag = head["ETag"].strip('"')
+        try:
+            return b"".join(self.stream(key, etag)), etag
+        except ChangedMeanwhile:
+            return self.read(key)
+
+    def stream(self, key: str, etag: str) -> Iterator[bytes]:
+        """Yield the bytes of exactly this version, going on where a connection broke.
+
+        boto3 retries a request, but never a body that breaks off in the middle; its transfer
+        manager does, and reads in ranges, which cannot be hashed and unpacked on the way.
+
+        Raises:
+            ChangedMeanwhile: the object has another ETag by now, or is gone.
+        """
+        offset, broken = 0, 0
+        while True:
+            try:
+                answer = self.client.get_object(
+                    Bucket=self.bucket,
+                    Key=self.prefix + key,
+                    IfMatch=etag,
+                    **({"Range": f"bytes={offset}-"} if offset else {}),
+                )
+                for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+                    offset += len(chunk)
+                    broken = 0
+                    yield chunk
+                return
+            except (ResponseStreamingError, HTTPClientError):
+                broken += 1
+                if broken == 8:
+                    raise
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _MISSING | _LOST:
+                    raise ChangedMeanwhile(f"{key} was replaced while it was read") from None
+                if error.response["Error"]["Code"] == "InvalidRange":  # it broke at the last byte
+                    return
+                raise
+
+    def write(self, key: str, data: bytes, content_type: str = "application/json") -> None:
+        """Write an object that nobody else writes differently."""
+        self.client.put_object(
+            Bucket=self.bucket, Key=self.prefix + key, Body=data, ContentType=content_type
+        )
+
+    def write_if(self, key: str, data: bytes, etag: str | None) -> str:
+        """Write an object if it still has this ETag, or (None) if there is none; return its ETag.
+
+        A write whose answer got lost is repeated by boto3 and then loses against itself; so a lost
+        race is looked at once more before it is called lost.
+
+        Raises:
+            LostRace: it has another ETag by now.
+        """
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        try:
+            answer = self.client.put_object(
+                Bucket=self.bucket,
+                Key=self.prefix + key,
+                Body=data,
+                ContentType="application/json",
+                **condition,  # type: ignore[arg-type]
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _LOST | _MISSING:
+                raise
+            now = self.read(key)
+            if now is not None and now[0] == data:
+                return now[1]
+            raise LostRace(key) from None
+        return answer["ETag"].strip('"')
+
+    def upload(self, path: Path, key: str) -> None:
+        """Write a file of any size."""
+        self.client.upload_file(str(path), self.bucket, self.prefix + key)
+
+    def download(self, keys: Sequence[str], paths: Sequence[Path]) -> None:
+        """Bring immutable objects to files, some at a time.
+
+        Raises:
+            Refused: one is missing.
+        """
+
+        def bring(key: str, path: Path) -> None:
+            found = self.read(key)
+            if found is None:
+                raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
+            path.write_bytes(found[0])
+
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            list(pool.map(bring, keys, paths))

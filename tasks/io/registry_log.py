@@ -1,0 +1,67 @@
+"""The registry's log on S3: one object of JSON lines, only ever appended to."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from tasks.core.errors import Refused
+from tasks.core.registry import Change, Registry, parse_change
+from tasks.core.settings import Settings
+from tasks.io.object_store import LostRace, ObjectStore
+
+LOG_KEY = "registry/changes.jsonl"
+_SHOWN_PROBLEMS = 50
+
+
+def read_log(store: ObjectStore) -> bytes:
+    """Return the whole log, one change a line; empty before the first change."""
+    found = store.read(LOG_KEY)
+    return found[0] if found else b""
+
+
+def append_changes(
+    store: ObjectStore,
+    settings: Settings,
+    changes: Iterable[tuple[int, Change | Refused]],
+    recorded_by: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[Change]:
+    """Append changes, each with its line number, as one step: all of them or none.
+
+    A race that is lost against another writer is run again on the new state.
+
+    Returns:
+        The changes as they were recorded.
+
+    Raises:
+        Refused: some do not fit; the message lists them by line. Nothing was written.
+    """
+    numbered = list(changes)
+    while True:
+        found = store.read(LOG_KEY)
+        log, etag = found if found else (b"", None)
+        known = [parse_change(line) for line in log.splitlines()]
+        registry = Registry(known)
+        # Never earlier than what is there, whatever the clocks of two machines say: what was
+        # visible to an as-of stays visible to it, and nothing is slipped in behind it.
+        at = max([now(), *(change.recorded_at for change in known[-1:])])  # type: ignore[type-var]
+        today = at.astimezone(ZoneInfo(settings.timezone)).date()  # type: ignore[union-attr]
+        recorded, problems = [], []
+        for line, change in numbered:
+            try:
+                if isinstance(change, Refused):
+                    raise change
+                recorded.append(registry.add(change, today, at, recorded_by))  # type: ignore[arg-type]
+            except Refused as problem:
+                problems.append(f"line {line}: {problem}" if len(numbered) > 1 else str(problem))
+        if problems:
+            more = len(problems) - _SHOWN_PROBLEMS
+            raise Refused(
+                "\n".join(problems[:_SHOWN_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
+            )
+        lines = "".join(f"{change.line()}\n" for change in recorded)
+        try:
+            store.write_if(LOG_KEY, log + lines.encode(), etag)
+        except LostRace:
+            continue
+        return recorded

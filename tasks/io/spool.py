@@ -1,0 +1,225 @@
+"""From inbox objects to plain CSV lines on this machine's disk, each line's origin known.
+
+Objects with the same columns are laid one after the other in one file, so that 5,000 small ones are
+parsed like one big one. What decides whether a file can be read at all is decided here, in terms
+that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all columns
+in its first line, and close every quote on the line that opened it.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import mmap
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.core.errors import Unreadable
+from tasks.io.object_store import CHUNK_BYTES, ChangedMeanwhile, ObjectStore, ObjectVersion
+
+try:
+    from compression.zstd import ZstdError, ZstdFile  # type: ignore[import-not-found]
+except ImportError:
+    from backports.zstd import ZstdError, ZstdFile
+
+COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
+_PARALLEL_READS = 16
+
+# A line whose quotes do not add up: it is not fields that are either free of quotes or quoted whole.
+_FIELD = rb'(?:[^",\n]*|"(?:[^"\n]|"")*")'
+_BADLY_QUOTED = re.compile(rb"^(?!" + _FIELD + rb"(?:," + _FIELD + rb")*\r?$)", re.MULTILINE)
+
+
+@dataclass
+class Source:
+    """One object version, as it was read.
+
+    `first_row` is the row of its first data line in its spool file, `lines` how many there are,
+    blank ones included; `sha256` is that of the unpacked content. One that `failed` has no lines.
+    """
+
+    object: ObjectVersion
+    number: int
+    sha256: str = ""
+    first_row: int = 0
+    lines: int = 0
+    failed: str | None = None
+
+
+@dataclass
+class SpoolFile:
+    """Lines of one or more sources with the same columns, without their headers."""
+
+    path: Path
+    columns: tuple[str, ...]
+    sources: list[Source] = field(default_factory=list)
+    rows: int = 0
+    is_quoted: bool = False
+
+
+def spool(
+    store: ObjectStore, objects: list[ObjectVersion], folder: Path
+) -> tuple[list[Source], list[SpoolFile]]:
+    """Bring objects to disk as lines.
+
+    Several objects are taken to be small and are read side by side; one alone is streamed. An
+    object that was replaced since it was listed is left out: the next listing shows it anew.
+    """
+    sources: list[Source] = []
+    files: dict[tuple[str, ...], SpoolFile] = {}
+    with ExitStack() as stack:
+        handles = {}
+        for number, (version, body) in enumerate(_bodies(store, objects)):
+            source = Source(version, number)
+            try:
+                content = _Content(_unpacked(version.key, body))
+                columns = _columns(content.readline())
+                if columns not in files:
+                    files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
+                    handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
+                _append(source, content, files[columns], handles[columns])
+                source.sha256 = content.sha256.hexdigest()
+            except ChangedMeanwhile:
+                continue
+            except (zlib.error, EOFError, gzip.BadGzipFile, ZstdError) as error:
+                source.failed = f"broken archive: {error}; pack and upload it again"
+            except Unreadable as error:
+                source.failed = str(error)
+            sources.append(source)
+    return sources, [file for file in files.values() if file.sources]
+
+
+def _bodies(
+    store: ObjectStore, objects: list[ObjectVersion]
+) -> Iterator[tuple[ObjectVersion, Iterable[bytes]]]:
+    if len(objects) == 1:
+        yield objects[0], store.stream(objects[0].key, objects[0].etag)
+        return
+
+    def read(version: ObjectVersion) -> list[bytes] | None:
+        try:
+            return list(store.stream(version.key, version.etag))
+        except ChangedMeanwhile:
+            return None
+
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+        for version, body in zip(objects, pool.map(read, objects), strict=True):
+            if body is not None:
+                yield version, body
+
+
+def _append(source: Source, content: "_Content", file: SpoolFile, handle: io.BufferedRandom) -> None:
+    """Append a source's data lines to a spool file; on any failure, the file is as before."""
+    start = handle.tell()
+    lines, is_quoted, last = 0, False, b"\n"
+    try:
+        while chunk := content.read(CHUNK_BYTES):
+            if b"\0" in chunk:
+                raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
+            lines += chunk.count(b"\n")
+            is_quoted = is_quoted or b'"' in chunk
+            last = chunk[-1:]
+            handle.write(chunk)
+        if last != b"\n":
+            lines += handle.write(b"\n")
+        if is_quoted:
+            _check_quoting(handle, start)
+    except BaseException:
+        handle.seek(start)
+        handle.truncate()
+        raise
+    source.first_row, source.lines = file.rows, lines
+    file.rows += lines
+    file.is_quoted = file.is_quoted or is_quoted
+    file.sources.append(source)
+
+
+def _check_quoting(handle: io.BufferedRandom, start: int) -> None:
+    handle.flush()
+    with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as spooled:
+        # The empty "line" behind the last newline is well quoted, so `pos` is all the search needs;
+        # with `pos`, ^ still matches only at the beginning of a line.
+        if broken := _BADLY_QUOTED.search(spooled, start):
+            line = 2 + sum(1 for _ in re.finditer(rb"\n", spooled[start : broken.start()]))
+            raise Unreadable(
+                f"broken quoting: line {line} has a quote that is not closed on it, or that stands "
+                "inside a field; mend the line and upload the file again"
+            )
+
+
+def _columns(line: bytes) -> tuple[str, ...]:
+    """Return the header's names in upper case.
+
+    Raises:
+        Unreadable: the line does not name each of the five columns once.
+    """
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Unreadable("not text: it is UTF-16; save it as CSV in UTF-8")
+    try:
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise Unreadable("not text: its first line is not UTF-8; save it as UTF-8") from None
+    if "\0" in text:
+        raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
+    if not line:
+        raise Unreadable("empty: it has no header and no rows")
+    names = tuple(name.strip().upper() for name in next(csv.reader([text]), []))
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        separator = next((s for s in (";", "\t", "|") if s in text), None)
+        hint = f"; it is separated by {separator!r}, export it with commas" if separator else ""
+        raise Unreadable(f"missing column {', '.join(missing)} in the first line {text[:200]!r}{hint}")
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise Unreadable(f"column {', '.join(twice)} stands twice in the first line {text[:200]!r}")
+    return names
+
+
+def _unpacked(key: str, body: Iterable[bytes]) -> io.BufferedIOBase | gzip.GzipFile | ZstdFile:
+    stream = io.BufferedReader(_ChunkReader(body), CHUNK_BYTES)
+    if key.lower().endswith(".gz"):
+        return gzip.GzipFile(fileobj=stream)
+    if key.lower().endswith(".zst"):
+        return ZstdFile(stream)
+    return stream
+
+
+class _Content:
+    """Unpacked content, hashed as it is read."""
+
+    def __init__(self, stream: io.BufferedIOBase | gzip.GzipFile | ZstdFile) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+
+    def readline(self) -> bytes:
+        return self._hashed(self._stream.readline(CHUNK_BYTES))
+
+    def read(self, size: int) -> bytes:
+        return self._hashed(self._stream.read(size))
+
+    def _hashed(self, data: bytes) -> bytes:
+        self.sha256.update(data)
+        return data
+
+
+class _ChunkReader(io.RawIOBase):
+    """An iterator of byte chunks as a file to read from."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size

@@ -1,0 +1,37 @@
+"""DuckDB: a database of this process only, and the SQL files that run in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the statement of a file under `tasks/sql`: 'allocation/site_days'."""
+    return files("tasks").joinpath("sql", f"{name}.sql").read_text()
+
+
+@contextmanager
+def warehouse(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty in-memory database that spills to the folder when it needs more than memory."""
+    connection = duckdb.connect(
+        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "512MB"}
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def rows(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Any = None
+) -> list[dict[str, Any]]:
+    """Run a query and return its rows as dictionaries."""
+    result = connection.execute(statement, parameters)
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

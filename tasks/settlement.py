@@ -1,0 +1,288 @@
+"""A month's settlement: which files count, whether it may be published, and the reports.
+
+A pure function of what is in the inbox now, the registry as it was known at a moment, and the rule.
+It reads S3 and writes nothing; `publication` does.
+"""
+
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import polars as pl
+
+from tasks.allocation import Inputs, allocate
+from tasks.catalog import current, read_catalog
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+from tasks.core.report import Input, Report, Settlement, SiteStatement, Terms, Totals, aud
+from tasks.core.settings import Settings
+from tasks.io.object_store import ObjectStore, ObjectVersion
+from tasks.io.registry_log import read_log
+from tasks.io.warehouse import rows, sql, warehouse
+
+
+@dataclass
+class Settled:
+    """A month as it was settled: the reports (revision 1, until published) and the facts.
+
+    `facts` is the part of the run record that says what was read and what became of each row.
+    """
+
+    month: Month
+    reports: list[Report]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def settle(
+    store: ObjectStore,
+    settings: Settings,
+    month: Month,
+    inbox: list[ObjectVersion],
+    vpps: list[str],
+    as_of: datetime,
+    max_rejected_percent: float,
+    allow_failed_imports: bool,
+) -> Settled:
+    """Settle a month for all VPPs, and report on those named (all, where none is).
+
+    Raises:
+        Refused: a named VPP is unknown, a file that could matter could not be read, or too many of
+            the month's rows were rejected. The message says what to do.
+        CheckFailed: the books do not balance.
+    """
+    catalog, _ = read_catalog(store)
+    files = current(catalog, inbox)
+    if missing := files.filter(pl.col("import_id").is_null())["key"].to_list():
+        raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
+    failed = _failed(files, month, settings.timezone)
+    counting, duplicates = _counting(files, month)
+    guard(counting, failed, max_rejected_percent, allow_failed_imports, month)
+    log = read_log(store)
+    with tempfile.TemporaryDirectory(prefix="vpp-settle-") as temporary:
+        folder = Path(temporary)
+        (folder / "changes.jsonl").write_bytes(log)
+        inputs = Inputs(
+            month, as_of, counting, _daily(store, counting, folder), folder / "changes.jsonl"
+        )
+        with warehouse(folder) as connection:
+            allocate(connection, inputs)
+            unassigned = rows(connection, sql("allocation/unassigned"))
+            wanted = _wanted(connection, vpps)
+            reports = _reports(connection, month, wanted, unassigned)
+            settled_events = _one(connection, "select coalesce(sum(events), 0) from site_months")
+    facts = {
+        "as_of": as_of.astimezone(UTC).isoformat(),
+        "registry_seq": sum(1 for _ in log.splitlines()),
+        "files": counting.select("key", "etag", "import_id", "rows", "imported").to_dicts(),
+        "rejected": _rejected(counting),
+        "duplicates": duplicates,
+        "failed_imports": failed,
+        "rows": int(counting["rows"].sum()),
+        "rejected_rows": int(counting["rejected_rows"].sum()),
+        "settled_events": int(settled_events),
+        "unassigned_events": sum(site["events"] for site in unassigned),
+        "unassigned": [
+            {**site, "energy_kwh": float(site["energy_kwh"])} for site in unassigned
+        ],
+    }
+    return Settled(month, reports, facts)
+
+
+def guard(
+    counting: pl.DataFrame,
+    failed: list[dict[str, str]],
+    max_rejected_percent: float,
+    allow_failed_imports: bool,
+    month: Month,
+) -> None:
+    """Refuse a month whose input cannot be trusted, unless that was allowed in so many words."""
+    if failed and not allow_failed_imports:
+        named = "; ".join(f"{file['key']}: {file['failed']}" for file in failed[:10])
+        raise Refused(
+            f"{month} is not settled: {len(failed)} file(s) that could matter to it could not be "
+            f"read: {named}. Replace or delete them, or run with allow_failed_imports"
+        )
+    count, rejected = int(counting["rows"].sum()), int(counting["rejected_rows"].sum())
+    if rejected * 100 > max_rejected_percent * count:
+        raise Refused(
+            f"{month} is not settled: {rejected} of its {count} rows were rejected "
+            f"({rejected * 100 / count:.1f}%, at most {max_rejected_percent:g}% are allowed): "
+            + "; ".join(
+                f"{file['key']}: "
+                + ", ".join(f"{n} {reason}" for reason, n in file["reasons"].items())
+                for file in _rejected(counting)[:10]
+            )
+            + ". Upload corrected files, or run with a higher max_rejected_percent"
+        )
+
+
+def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[dict[str, str]]:
+    """Return the files that could not be read and could hold events of the month.
+
+    Nobody knows which days such a file is about; but one that was last written before the month
+    began cannot be about it.
+    """
+    began = datetime.combine(month.first_day, time(), ZoneInfo(timezone)).astimezone(UTC)
+    return (
+        files.filter(pl.col("failed").is_not_null() & (pl.col("last_modified") >= began))
+        .select("key", "failed")
+        .to_dicts()
+    )
+
+
+def _counting(files: pl.DataFrame, month: Month) -> tuple[pl.DataFrame, list[dict[str, str]]]:
+    """Return the files that count for the month, and which others have the content of which.
+
+    A file counts when its days touch the month, or when all its rows were rejected so that nobody
+    knows. Of files with the same content the first by key counts.
+    """
+    touching = files.filter(
+        pl.col("failed").is_null()
+        & (pl.col("first_day").is_null() | (pl.col("first_day") <= month.last_day))
+        & (pl.col("last_day").is_null() | (pl.col("last_day") >= month.first_day))
+        & (pl.col("rows") > 0)
+    ).with_columns(
+        rejected_rows=pl.col("rows") - pl.col("imported"),
+        counts=pl.col("key").first().over("sha256", order_by="key"),
+    )
+    is_first = pl.col("key") == pl.col("counts")
+    duplicates = touching.filter(~is_first).select("key", pl.col("counts").alias("same_as"))
+    return touching.filter(is_first), duplicates.to_dicts()
+
+
+def _rejected(counting: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the files with rejected rows: key, where the rows are, and how many by reason."""
+    return [
+        {
+            "key": file["key"],
+            "rows": f"imports/{file['import_id']}/rejected.csv",
+            "reasons": {entry["reason"]: entry["rows"] for entry in file["rejected"]},
+        }
+        for file in counting.filter(pl.col("rejected_rows") > 0).iter_rows(named=True)
+    ]
+
+
+def _daily(store: ObjectStore, counting: pl.DataFrame, folder: Path) -> list[Path]:
+    """Bring the daily sums of the imports here, each as <import id>.parquet."""
+    imports = counting["import_id"].unique().sort().to_list()
+    paths = [folder / f"{import_id}.parquet" for import_id in imports]
+    store.download([f"imports/{import_id}/daily.parquet" for import_id in imports], paths)
+    if not paths:
+        paths = [folder / "none.parquet"]
+        pl.DataFrame(
+            schema={
+                "source": pl.Int32,
+                "nmi": pl.String,
+                "day": pl.Date,
+                "event_type": pl.String,
+                "is_negative_tariff": pl.Boolean,
+                "events": pl.Int64,
+                "energy_kwh": pl.Decimal(38, 6),
+                "value_cents": pl.Decimal(38, 12),
+            }
+        ).write_parquet(paths[0])
+    return paths
+
+
+def _wanted(connection: duckdb.DuckDBPyConnection, vpps: list[str]) -> list[str]:
+    """Return the ids of the VPPs to report on, in order; names and ids are taken."""
+    existing = connection.execute("select vpp, name from vpp_statements order by vpp").fetchall()
+    ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
+    if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:
+        raise Refused(
+            f"vpps: there is no VPP {', '.join(map(repr, unknown))} in that month; there are: "
+            + (", ".join(vpp for vpp, _ in existing) or "none")
+        )
+    return sorted({ids[vpp.strip().casefold()] for vpp in vpps}) or [vpp for vpp, _ in existing]
+
+
+def _reports(
+    connection: duckdb.DuckDBPyConnection,
+    month: Month,
+    wanted: list[str],
+    unassigned: list[dict[str, Any]],
+) -> list[Report]:
+    def by_vpp(statement: str) -> dict[str, list[dict[str, Any]]]:
+        found = rows(connection, statement)
+        return {vpp: list(group) for vpp, group in groupby(found, key=lambda row: row["vpp"])}
+
+    sites = by_vpp(
+        "select * from site_statements join site_months using (vpp, nmi) order by vpp, nmi"
+    )
+    terms = by_vpp(sql("allocation/report_terms"))
+    files = by_vpp(sql("allocation/report_inputs"))
+    seqs = dict(connection.execute(sql("allocation/report_registry_seq")).fetchall())
+    statements = by_vpp("select * from vpp_statements order by vpp")
+    outside = {site["nmi"]: site["events"] for site in unassigned}
+    return [
+        _report(
+            month,
+            seqs[vpp],
+            statements[vpp][0],
+            sites.get(vpp, []),
+            terms[vpp],
+            files.get(vpp, []),
+            sum(outside.get(site["nmi"], 0) for site in sites.get(vpp, [])),
+        )
+        for vpp in wanted
+    ]
+
+
+def _report(
+    month: Month,
+    seq: int,
+    vpp: dict[str, Any],
+    sites: list[dict[str, Any]],
+    terms: list[dict[str, Any]],
+    files: list[dict[str, Any]],
+    unassigned_events: int,
+) -> Report:
+    absorbs = vpp["negative_balances"] == "vpp"
+    return Report(
+        vpp=vpp["name"],
+        month=str(month),
+        totals=Totals(
+            total_revenue=aud(vpp["total_revenue_cents"]),
+            vpp_ad_valorem_fee=aud(vpp["ad_valorem_cents"]),
+            vpp_cost_only=aud(vpp["cost_only_cents"]),
+            vpp_total_revenue=aud(vpp["vpp_total_revenue_cents"]),
+            site_total_revenue_after_fees=aud(vpp["sites_after_fees_cents"]),
+            vpp_daily_fees=aud(vpp["fee_cents"]),
+            vpp_loss_absorbed=aud(vpp["loss_absorbed_cents"]) if absorbs else None,
+        ),
+        sites={
+            site["nmi"]: SiteStatement(
+                nmi=site["nmi"],
+                address=site["address"],
+                site_capacity_kwh=site["site_capacity_kwh"],
+                site_revenue_before_fees=aud(site["before_fees_cents"]),
+                site_daily_fee=aud(site["fee_cents"]),
+                site_revenue_after_fees=aud(site["after_fees_cents"]),
+                member_days=site["member_days"],
+                events=site["events"],
+                energy_charged_kwh=site["energy_charged_kwh"],
+                energy_discharged_kwh=site["energy_discharged_kwh"],
+            )
+            for site in sites
+        },
+        settlement=Settlement(
+            revision=1,
+            vpp_id=vpp["vpp"],
+            terms=[Terms(**{k: v for k, v in row.items() if k != "vpp"}) for row in terms],
+            inputs=[Input(key=row["key"], etag=row["etag"], rows=row["rows"]) for row in files],
+            registry_seq=seq,
+            rejected_rows=sum(row["rejected_rows"] for row in files),
+            unassigned_events=unassigned_events,
+        ),
+    )
+
+
+def _one(connection: duckdb.DuckDBPyConnection, statement: str, parameters: Any = None) -> Any:
+    found = connection.execute(statement, parameters).fetchone()
+    assert found
+    return found[0]

@@ -1,0 +1,49 @@
+-- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
+-- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; pool_cents: the 20% of the
+-- rest that is split by capacity, zero on days on which no member has any (own_share is then 1).
+-- Cents have 12, 18 and 19 decimals: products only, so nothing is rounded.
+with revenue as (
+    select
+        vpp,
+        day,
+        sum(shared_cents) as total_cents
+    from site_days_revenue
+    group by vpp, day
+),
+
+capacity as (
+    select
+        vpp,
+        day,
+        sum(capacity_kwh)::decimal(18, 6) as capacity_kwh
+    from site_days
+    group by vpp, day
+),
+
+days as (
+    select
+        vpp_days.vpp,
+        vpp_days.day,
+        vpp_days.revenue_share,
+        coalesce(capacity.capacity_kwh, 0)::decimal(18, 6) as capacity_kwh,
+        coalesce(revenue.total_cents, 0)::decimal(31, 12) as total_cents
+    from vpp_days
+    left join capacity
+        on vpp_days.vpp = capacity.vpp and vpp_days.day = capacity.day
+    left join revenue
+        on vpp_days.vpp = revenue.vpp and vpp_days.day = revenue.day
+)
+
+select
+    vpp,
+    day,
+    capacity_kwh,
+    total_cents,
+    total_cents * revenue_share as ad_valorem_cents,
+    case when capacity_kwh > 0 then 0.8 else 1.0 end as own_share,
+    case
+        when capacity_kwh > 0
+            then total_cents * (1 - revenue_share)::decimal(7, 6) * 0.2::decimal(1, 1)
+        else 0
+    end as pool_cents
+from days

@@ -1,0 +1,29 @@
+-- The terms of each VPP in the month: one row per VPP and run of days with the same terms.
+with marked as (
+    select
+        *,
+        row(revenue_percentage, daily_fee_aud, charge_events, negative_balances) as terms,
+        lag(row(revenue_percentage, daily_fee_aud, charge_events, negative_balances))
+            over (partition by vpp order by day) as terms_before
+    from vpp_days
+),
+
+numbered as (
+    select
+        *,
+        count(*) filter (terms_before is null or terms != terms_before)
+            over (partition by vpp order by day) as run
+    from marked
+)
+
+select
+    vpp,
+    min(day) as first_day,
+    max(day) as last_day,
+    any_value(revenue_percentage) as revenue_percentage,
+    any_value(daily_fee_aud) as daily_fee_aud,
+    any_value(charge_events) as charge_events,
+    any_value(negative_balances) as negative_balances
+from numbered
+group by vpp, run
+order by vpp, first_day

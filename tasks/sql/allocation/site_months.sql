@@ -1,0 +1,67 @@
+-- What each site brings into the month's allotment: one row per VPP and site that was its member.
+-- own_cents: the own part of its revenue (step 5), exact, 19 decimals; the pool's part is added in
+-- exact fractions when it is allotted (step 8).
+-- fee_due_cents: step 6, `daily_fee x 28 / days in month` summed over the member days, rounded to a
+-- cent, halves up; a fee is never negative, so that is away from zero. A part is 0.01 cents
+-- over the days in the month. Whole-number division, since
+-- DuckDB's / makes floating point of decimals.
+with members as (
+    select
+        site_days.vpp,
+        site_days.nmi,
+        count(*) as member_days,
+        max_by(site_days.capacity_kwh, site_days.day) as site_capacity_kwh,
+        (sum(vpp_days.daily_fee_aud) * 28 * 10000)::hugeint as fee_parts,
+        (100 * $days_in_month)::hugeint as parts_per_cent
+    from site_days
+    inner join vpp_days
+        on site_days.vpp = vpp_days.vpp and site_days.day = vpp_days.day
+    group by site_days.vpp, site_days.nmi
+),
+
+revenue as (
+    select
+        site_days_revenue.vpp,
+        site_days_revenue.nmi,
+        sum(site_days_revenue.events)::bigint as events,
+        sum(site_days_revenue.energy_charged_kwh) as energy_charged_kwh,
+        sum(site_days_revenue.energy_discharged_kwh) as energy_discharged_kwh,
+        sum(
+            site_days_revenue.shared_cents::decimal(31, 12)
+            * (1 - vpp_days.revenue_share)::decimal(7, 6)
+            * pools.own_share::decimal(2, 1)
+        ) as own_cents
+    from site_days_revenue
+    inner join vpp_days
+        on site_days_revenue.vpp = vpp_days.vpp and site_days_revenue.day = vpp_days.day
+    inner join pools
+        on site_days_revenue.vpp = pools.vpp and site_days_revenue.day = pools.day
+    group by site_days_revenue.vpp, site_days_revenue.nmi
+),
+
+addresses as (
+    select
+        id as nmi,
+        max_by(value, first_day) as address
+    from spans
+    where kind = 'site' and attribute = 'address'
+    group by id
+)
+
+select
+    members.vpp,
+    members.nmi,
+    addresses.address,
+    members.site_capacity_kwh,
+    members.member_days,
+    coalesce(revenue.events, 0) as events,
+    coalesce(revenue.energy_charged_kwh, 0) as energy_charged_kwh,
+    coalesce(revenue.energy_discharged_kwh, 0) as energy_discharged_kwh,
+    coalesce(revenue.own_cents, 0) as own_cents,
+    ((2 * members.fee_parts + members.parts_per_cent) // (2 * members.parts_per_cent))::bigint
+        as fee_due_cents
+from members
+left join revenue
+    on members.vpp = revenue.vpp and members.nmi = revenue.nmi
+left join addresses
+    on members.nmi = addresses.nmi
