@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import polars as pl
+from polars._typing import PolarsDataType
 
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
 from tasks.io.object_store import ObjectStore, ObjectVersion
@@ -29,6 +30,7 @@ TARIFF = pl.Decimal(12, 6)
 # Why a row is rejected. A row with several faults is counted under the first.
 REASONS = {
     "fields": "it has more fields than the header has columns",
+    "missing": "a value is missing: the row is short, or a field is empty",
     "nmi": "NMI is not 10 letters (without I and O) and digits, or 11 with the check digit",
     "nmi_check_digit": "the NMI's check digit, its 11th character, is wrong",
     "date": "DATE is not an ISO date (2025-09-30) or date-time (2025-09-30T23:55:00+10:00)",
@@ -39,7 +41,7 @@ REASONS = {
 }
 _BLANK = "blank"  # no reason: such a line is no row
 
-CATALOG_SCHEMA = {
+CATALOG_SCHEMA: dict[str, PolarsDataType] = {
     "key": pl.String,
     "etag": pl.String,
     "size": pl.Int64,
@@ -53,6 +55,22 @@ CATALOG_SCHEMA = {
     "last_day": pl.Date,
     "failed": pl.String,  # why the file could not be read at all
 }
+
+# What `_checked_rows` makes of a spool file.
+_NO_ROWS = pl.LazyFrame(
+    schema={
+        "file": pl.Int32,
+        "row": pl.UInt32,
+        "source": pl.Int32,
+        "line": pl.UInt32,
+        "nmi": pl.String,
+        "day": pl.Date,
+        "event_type": pl.String,
+        "energy_kwh": ENERGY,
+        "tariff_cents_per_kwh": TARIFF,
+        "reason": pl.String,
+    }
+)
 
 _GROUP_OBJECTS = 1000
 _GROUP_BYTES = 32 << 20
@@ -96,9 +114,10 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
     machines at once, writes the same things to the same keys.
     """
     name = import_id(objects)
-    with tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary, warehouse(
-        Path(temporary)
-    ) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary,
+        warehouse(Path(temporary)) as connection,
+    ):
         folder = Path(temporary)
         sources, files = spool(store, objects, folder)
         events, daily, rejected = (
@@ -124,8 +143,7 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
         AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
     """
     parsed = pl.concat(
-        [_checked_rows(file, number, timezone) for number, file in enumerate(files)]
-        or [_checked_rows(SpoolFile(events.with_suffix(".none"), COLUMNS), 0, timezone)]
+        [_NO_ROWS, *(_checked_rows(file, number, timezone) for number, file in enumerate(files))]
     )
     good = parsed.filter(pl.col("reason").is_null()).drop("file", "row", "reason")
     bad = parsed.filter(pl.col("reason").is_not_null()).select(
@@ -142,101 +160,105 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
 
 def _checked_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
     """Scan one spool file: the typed columns, and the first reason against each row or null."""
-    if not file.path.exists():
-        file.path.touch()
-    overflow = "overflow"
     names = [
         name.lower() if name in COLUMNS else f"extra_{index}"
         for index, name in enumerate(file.columns)
     ]
-    first_rows = pl.Series([source.first_row for source in file.sources], dtype=pl.UInt32)
-    numbers = pl.Series([source.number for source in file.sources], dtype=pl.Int32)
-
-    def source_index(row: pl.Series) -> pl.Series:
-        return first_rows.search_sorted(row, side="right") - 1
-
-    text = {name.lower(): pl.col(name.lower()).str.strip_chars() for name in COLUMNS}
-    return (
-        pl.scan_csv(
-            file.path,
-            has_header=False,
-            schema=dict.fromkeys([*names, overflow], pl.String),
-            missing_columns="insert",  # `overflow` is there when a row is longer than the header
-            truncate_ragged_lines=True,
-            quote_char='"' if file.is_quoted else None,
-            encoding="utf8-lossy",  # a bad byte costs its row, not the file
-            row_index_name="row",
-            raise_if_empty=False,
+    # The columns in text_* are trimmed, and null where there is nothing.
+    text = {name.lower(): pl.col(f"text_{name.lower()}") for name in COLUMNS}
+    scan = pl.scan_csv(
+        file.path,
+        has_header=False,
+        schema=dict.fromkeys([*names, "overflow"], pl.String),
+        missing_columns="insert",  # `overflow` is there when a row is longer than the header
+        truncate_ragged_lines=True,
+        quote_char='"' if file.is_quoted else None,
+        encoding="utf8-lossy",  # a bad byte costs its row, not the file
+        row_index_name="row",
+        raise_if_empty=False,
+    )
+    typed = (
+        scan.with_columns(
+            pl.col(name).str.strip_chars().replace("", None).alias(f"text_{name}") for name in text
         )
         .with_columns(
-            pl.lit(number, pl.Int32).alias("file"),
-            _elementwise(pl.col("row"), source_index, pl.UInt32).alias("index"),
-            pl.all_horizontal(pl.col(*names, overflow).is_null()).alias("is_blank"),
-            text["nmi"].str.to_uppercase().alias("nmi"),
-            _elementwise(text["date"], _market_day(timezone), pl.Date).alias("day"),
+            text["nmi"].str.to_uppercase().alias("text_nmi"),
             text["event_type"].str.to_lowercase().alias("event_type"),
-            text["energy"].alias("energy_text"),
-            text["tariff"].alias("tariff_text"),
+            _elementwise(text["date"], _market_day(timezone), pl.Date).alias("day"),
+            _decimal(text["energy"], ENERGY, whole_digits=9).alias("energy_kwh"),
+            _decimal(text["tariff"], TARIFF, whole_digits=6).alias("tariff_cents_per_kwh"),
         )
-        .with_columns(
-            _elementwise(pl.col("index"), lambda index: numbers.gather(index), pl.Int32).alias(
-                "source"
-            ),
-            (
-                pl.col("row")
-                - _elementwise(pl.col("index"), lambda index: first_rows.gather(index), pl.UInt32)
-                + 2
-            ).alias("line"),
-            _elementwise(pl.col("nmi"), _site, pl.String).alias("site"),
-            _decimal("energy_text", ENERGY, 9).alias("energy"),
-            _decimal("tariff_text", TARIFF, 6).alias("tariff"),
-        )
-        .with_columns(
-            pl.when(pl.col("is_blank"))
-            .then(pl.lit(_BLANK))
-            .when(pl.col(overflow).is_not_null())
-            .then(pl.lit("fields"))
-            .when(~pl.col("nmi").str.contains(f"^{NMI_PATTERN}[0-9]?$").fill_null(False))
-            .then(pl.lit("nmi"))
-            .when(pl.col("site").is_null())
-            .then(pl.lit("nmi_check_digit"))
-            .when(pl.col("day").is_null())
-            .then(pl.lit("date"))
-            .when(~pl.col("event_type").is_in(["charge", "discharge"]).fill_null(False))
-            .then(pl.lit("event_type"))
-            .when(pl.col("energy").is_null())
-            .then(pl.lit("energy"))
-            .when(pl.col("energy") < 0)
-            .then(pl.lit("energy_negative"))
-            .when(pl.col("tariff").is_null())
-            .then(pl.lit("tariff"))
-            .alias("reason")
-        )
-        .select(
-            "file",
-            "row",
-            "source",
-            "line",
-            pl.col("site").alias("nmi"),
-            "day",
-            "event_type",
-            pl.col("energy").alias("energy_kwh"),
-            pl.col("tariff").alias("tariff_cents_per_kwh"),
-            "reason",
-        )
+        .with_columns(_elementwise(text["nmi"], _site, pl.String).alias("nmi"))
+    )
+    is_blank = pl.all_horizontal(
+        *(column.is_null() for column in text.values()),
+        *(pl.col(name).is_null() for name in [*names, "overflow"] if name not in text),
+    )
+    reason = (
+        pl.when(is_blank)
+        .then(pl.lit(_BLANK))
+        .when(pl.col("overflow").is_not_null())
+        .then(pl.lit("fields"))
+        .when(pl.any_horizontal(column.is_null() for column in text.values()))
+        .then(pl.lit("missing"))
+        .when(~text["nmi"].str.contains(f"^{NMI_PATTERN}[0-9]?$"))
+        .then(pl.lit("nmi"))
+        .when(pl.col("nmi").is_null())
+        .then(pl.lit("nmi_check_digit"))
+        .when(pl.col("day").is_null())
+        .then(pl.lit("date"))
+        .when(~pl.col("event_type").is_in(["charge", "discharge"]))
+        .then(pl.lit("event_type"))
+        .when(pl.col("energy_kwh").is_null())
+        .then(pl.lit("energy"))
+        .when(pl.col("energy_kwh") < 0)
+        .then(pl.lit("energy_negative"))
+        .when(pl.col("tariff_cents_per_kwh").is_null())
+        .then(pl.lit("tariff"))
+    )
+    source, line = _origins(file)
+    return typed.select(
+        pl.lit(number, pl.Int32).alias("file"),
+        "row",
+        _elementwise(pl.col("row"), source, pl.Int32).alias("source"),
+        _elementwise(pl.col("row"), line, pl.UInt32).alias("line"),
+        "nmi",
+        "day",
+        "event_type",
+        "energy_kwh",
+        "tariff_cents_per_kwh",
+        reason.alias("reason"),
     )
 
 
+def _origins(
+    file: SpoolFile,
+) -> tuple[Callable[[pl.Series], pl.Series], Callable[[pl.Series], pl.Series]]:
+    """Return what tells, of rows of a spool file, their source's number and their line in it."""
+    first_rows = pl.Series([source.first_row for source in file.sources], dtype=pl.UInt32)
+    numbers = pl.Series([source.number for source in file.sources], dtype=pl.Int32)
+
+    def index(row: pl.Series) -> pl.Series:
+        return first_rows.search_sorted(row, side="right") - 1
+
+    def source(row: pl.Series) -> pl.Series:
+        return numbers.gather(index(row))
+
+    def line(row: pl.Series) -> pl.Series:
+        return row - first_rows.gather(index(row)) + 2  # the header is line 1
+
+    return source, line
+
+
 def _elementwise(
-    column: pl.Expr, function: Callable[[pl.Series], pl.Series], dtype: pl.DataType | type
+    column: pl.Expr, function: Callable[[pl.Series], pl.Series], dtype: PolarsDataType
 ) -> pl.Expr:
     return column.map_batches(function, return_dtype=dtype, is_elementwise=True)
 
 
-def _decimal(name: str, dtype: pl.Decimal, whole_digits: int) -> pl.Expr:
-    """Read plain decimals; null for all else. (A bare cast takes 1e3 and rounds in silence.)"""
+def _decimal(text: pl.Expr, dtype: pl.Decimal, whole_digits: int) -> pl.Expr:
+    """Read plain decimals; null for all else (a bare cast takes 1e3 and rounds silently)."""
     plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
-    text = pl.col(name)
     return pl.when(text.str.contains(plain)).then(text).cast(dtype, strict=False)
 
 
@@ -346,10 +368,7 @@ def _catalog_rows(
             }
             for source in sources
         ],
-        schema={
-            name: CATALOG_SCHEMA[name]
-            for name in ("key", "etag", "size", "sha256", "import_id", "source", "failed")
-        },
+        schema_overrides=CATALOG_SCHEMA,
     )
     good = pl.read_parquet(daily).select("source", "day", "events").cast({"events": pl.Int64})
     by_reason = faults.group_by("source", "reason").agg(pl.len().cast(pl.Int64).alias("rows"))

@@ -56,9 +56,7 @@ def standing(store: ObjectStore, month: Month) -> dict[str, Standing]:
             revisions[vpp] = max(number, revisions.get(vpp, 0))
         elif not file:
             etags[vpp.removesuffix(".json")] = version_.etag
-    return {
-        vpp: Standing(etags.get(vpp), revisions.get(vpp, 0)) for vpp in etags | revisions
-    }
+    return {vpp: Standing(etags.get(vpp), revisions.get(vpp, 0)) for vpp in etags | revisions}
 
 
 def publish(
@@ -85,7 +83,7 @@ def _publish(store: ObjectStore, month: Month, report: Report, before: Standing)
     revision = before.revision
     if before.etag is not None and revision:
         # An ETag is the MD5 of what was put in one piece, on most stores: then nothing is read.
-        if md5(report.revised(revision).to_bytes()).hexdigest() == before.etag:  # noqa: S324
+        if md5(report.revised(revision).to_bytes()).hexdigest() == before.etag:
             return Published(vpp, "unchanged", revision, report_key(month, vpp, revision))
         current = store.read(key)
         if current is None or current[1] != before.etag:

@@ -86,9 +86,7 @@ def settle(
         "rejected_rows": int(counting["rejected_rows"].sum()),
         "settled_events": int(settled_events),
         "unassigned_events": sum(site["events"] for site in unassigned),
-        "unassigned": [
-            {**site, "energy_kwh": float(site["energy_kwh"])} for site in unassigned
-        ],
+        "unassigned": [{**site, "energy_kwh": float(site["energy_kwh"])} for site in unassigned],
     }
     return Settled(month, reports, facts)
 

@@ -59,7 +59,5 @@ def _csv_rows(lines: io.StringIO) -> Iterator[tuple[int, dict[str, str] | Refuse
             yield rows.line_num, Refused(f"has {len(row)} fields; the header has {len(header)}")
         else:
             cells = zip(header, (cell.strip() for cell in row), strict=True)
-            given = {
-                name: cell for name, cell in cells if cell or name != "effective_from"
-            }
+            given = {name: cell for name, cell in cells if cell or name != "effective_from"}
             yield rows.line_num, {"change": kind, **given}

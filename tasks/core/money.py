@@ -51,9 +51,7 @@ def exact_amounts(
 
     def rate(days: int) -> int:
         if days not in rate_of_days:
-            rate_of_days[days] = sum(
-                rate for day, rate in rates.items() if days >> (day - 1) & 1
-            )
+            rate_of_days[days] = sum(rate for day, rate in rates.items() if days >> (day - 1) & 1)
         return rate_of_days[days]
 
     numerators = [
@@ -78,10 +76,11 @@ def allot_cents(numerators: Sequence[int], denominator: int, total_cents: int) -
     floors = [numerator // denominator for numerator in numerators]
     missing = total_cents - sum(floors)
     assert -1 <= missing <= len(floors), f"{missing} cents to hand out to {len(floors)} sites"
+    fractions = [numerator % denominator for numerator in numerators]
     if missing > 0:
-        step, places = 1, sorted(range(len(floors)), key=lambda i: (-(numerators[i] % denominator), i))
+        places = sorted(range(len(floors)), key=lambda i: (-fractions[i], i))[:missing]
     else:
-        step, places = -1, sorted(range(len(floors)), key=lambda i: (numerators[i] % denominator, -i))
-    for place in places[: abs(missing)]:
-        floors[place] += step
+        places = sorted(range(len(floors)), key=lambda i: (fractions[i], -i))[:-missing]
+    for place in places:
+        floors[place] += 1 if missing > 0 else -1
     return floors

@@ -79,9 +79,7 @@ class _Change(BaseModel):
         since = fields.pop("effective_from")
         facts = self.facts()  # a site assigned to no VPP says so: "vpp": null
         kept = {
-            name: value
-            for name, value in fields.items()
-            if value is not None or (name in facts)
+            name: value for name, value in fields.items() if value is not None or (name in facts)
         }
         return json.dumps({**kept, "effective_from": since}, ensure_ascii=False)
 
@@ -241,8 +239,8 @@ class Registry:
             settled["effective_from"] = today
         if isinstance(change, CreateVpp):
             settled["vpp"] = change.vpp or slug(change.name)
-        elif getattr(change, "vpp", None) is not None:
-            settled["vpp"] = self.vpp_id(change.vpp)  # type: ignore[union-attr]
+        elif reference := getattr(change, "vpp", None):
+            settled["vpp"] = self.vpp_id(reference)
         change = change.model_copy(update=settled)
         self._check(change)
         self._record(change)

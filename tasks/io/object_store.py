@@ -47,7 +47,7 @@ class ObjectStore:
     def __init__(self, settings: Settings, **client_options: Any) -> None:
         self.bucket = settings.bucket
         self.prefix = settings.prefix
-        # 'standard' with 8 attempts rides out 30% of errors; 'adaptive' throttles itself to a crawl.
+        # 'standard' with 8 attempts rides out 30% of errors; 'adaptive' slows down to a crawl.
         # SigV4 by name, since boto3 presigns with SigV2 for endpoints that are not AWS.
         config = Config(
             signature_version="s3v4",
@@ -105,13 +105,14 @@ class ObjectStore:
             ChangedMeanwhile: the object has another ETag by now, or is gone.
         """
         offset, broken = 0, 0
+        rest: dict[str, Any] = {}
         while True:
             try:
                 answer = self.client.get_object(
                     Bucket=self.bucket,
                     Key=self.prefix + key,
                     IfMatch=etag,
-                    **({"Range": f"bytes={offset}-"} if offset else {}),
+                    **rest,
                 )
                 for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                     offset += len(chunk)
@@ -122,6 +123,7 @@ class ObjectStore:
                 broken += 1
                 if broken == 8:
                     raise
+                rest = {"Range": f"bytes={offset}-"} if offset else {}
             except ClientError as error:
                 if error.response["Error"]["Code"] in _MISSING | _LOST:
                     raise ChangedMeanwhile(f"{key} was replaced while it was read") from None

@@ -30,7 +30,7 @@ except ImportError:
 COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
 _PARALLEL_READS = 16
 
-# A line whose quotes do not add up: it is not fields that are either free of quotes or quoted whole.
+# A line whose quotes do not add up: some field is neither free of quotes nor quoted whole.
 _FIELD = rb'(?:[^",\n]*|"(?:[^"\n]|"")*")'
 _BADLY_QUOTED = re.compile(rb"^(?!" + _FIELD + rb"(?:," + _FIELD + rb")*\r?$)", re.MULTILINE)
 
@@ -113,7 +113,9 @@ def _bodies(
                 yield version, body
 
 
-def _append(source: Source, content: "_Content", file: SpoolFile, handle: io.BufferedRandom) -> None:
+def _append(
+    source: Source, content: "_Content", file: SpoolFile, handle: io.BufferedRandom
+) -> None:
     """Append a source's data lines to a spool file; on any failure, the file is as before."""
     start = handle.tell()
     lines, is_quoted, last = 0, False, b"\n"
@@ -173,7 +175,9 @@ def _columns(line: bytes) -> tuple[str, ...]:
     if missing:
         separator = next((s for s in (";", "\t", "|") if s in text), None)
         hint = f"; it is separated by {separator!r}, export it with commas" if separator else ""
-        raise Unreadable(f"missing column {', '.join(missing)} in the first line {text[:200]!r}{hint}")
+        raise Unreadable(
+            f"missing column {', '.join(missing)} in the first line {text[:200]!r}{hint}"
+        )
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
         raise Unreadable(f"column {', '.join(twice)} stands twice in the first line {text[:200]!r}")
     return names

@@ -1,6 +1,7 @@
 -- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
--- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; pool_cents: the 20% of the
--- rest that is split by capacity, zero on days on which no member has any (own_share is then 1).
+-- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; pool_cents: the
+-- 20% of the rest that is split by capacity, zero on days on which no member has any
+-- (own_share is then 1).
 -- Cents have 12, 18 and 19 decimals: products only, so nothing is rounded.
 with revenue as (
     select

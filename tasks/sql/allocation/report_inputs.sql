@@ -1,4 +1,5 @@
--- The files that a VPP's report rests on: one row per VPP and inbox object with events of its sites.
+-- The files that a VPP's report rests on: one row per VPP and inbox object with events
+-- of its sites.
 select
     site_days.vpp,
     month_events.key,

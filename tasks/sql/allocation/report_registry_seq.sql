@@ -1,6 +1,8 @@
--- The last change of the registry that bears on each VPP's report: on its own name and terms, on
--- its member sites, or on the batteries installed there, in the month. One row per VPP.
--- A change elsewhere, or one that takes effect later, makes no new revision of this report.
+-- The last change of the registry that bears on each VPP's report: on its own name and
+-- terms, on its member sites, or on the batteries installed there, in the month. One
+-- row per VPP.
+-- A change elsewhere, or one that takes effect later, makes no new revision of this
+-- report.
 with bearing as (
     select
         id as vpp,
@@ -24,7 +26,8 @@ with bearing as (
         on place.value = site_months.nmi
     inner join spans as battery
         on place.id = battery.id
-    where place.kind = 'battery' and place.attribute = 'nmi' and battery.kind = 'battery'
+    where
+        place.kind = 'battery' and place.attribute = 'nmi' and battery.kind = 'battery'
 )
 
 select

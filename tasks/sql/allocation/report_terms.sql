@@ -1,8 +1,10 @@
--- The terms of each VPP in the month: one row per VPP and run of days with the same terms.
+-- The terms of each VPP in the month: one row per VPP and run of days with the same
+-- terms.
 with marked as (
     select
         *,
-        row(revenue_percentage, daily_fee_aud, charge_events, negative_balances) as terms,
+        row(revenue_percentage, daily_fee_aud, charge_events, negative_balances)
+            as terms,
         lag(row(revenue_percentage, daily_fee_aud, charge_events, negative_balances))
             over (partition by vpp order by day) as terms_before
     from vpp_days

@@ -1,6 +1,7 @@
 -- Steps 1 to 3: one row per VPP, site and day with events.
--- shared_cents: what is shared out, plus for discharges, minus for charges (plus under terms with
--- charge_events = 'revenue'); cost_only_cents: discharges worth less than zero, the VPP's alone.
+-- shared_cents: what is shared out, plus for discharges, minus for charges (plus under
+-- terms with charge_events = 'revenue'); cost_only_cents: discharges worth less than
+-- zero, the VPP's alone.
 -- Cents have 12 decimals, exactly those of energy x tariff.
 with settled as (
     select
@@ -30,7 +31,8 @@ select
     day,
     sum(events)::bigint as events,
     coalesce(sum(energy_kwh) filter (event_type = 'charge'), 0) as energy_charged_kwh,
-    coalesce(sum(energy_kwh) filter (event_type = 'discharge'), 0) as energy_discharged_kwh,
+    coalesce(sum(energy_kwh) filter (event_type = 'discharge'), 0)
+        as energy_discharged_kwh,
     coalesce(sum(value_cents) filter (not is_cost_only), 0) as shared_cents,
     coalesce(sum(value_cents) filter (is_cost_only), 0) as cost_only_cents
 from settled

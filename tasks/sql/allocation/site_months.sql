@@ -1,10 +1,11 @@
--- What each site brings into the month's allotment: one row per VPP and site that was its member.
--- own_cents: the own part of its revenue (step 5), exact, 19 decimals; the pool's part is added in
--- exact fractions when it is allotted (step 8).
--- fee_due_cents: step 6, `daily_fee x 28 / days in month` summed over the member days, rounded to a
--- cent, halves up; a fee is never negative, so that is away from zero. A part is 0.01 cents
--- over the days in the month. Whole-number division, since
--- DuckDB's / makes floating point of decimals.
+-- What each site brings into the month's allotment: one row per VPP and site that was
+-- its member.
+-- own_cents: the own part of its revenue (step 5), exact, 19 decimals; the pool's part
+-- is added in exact fractions when it is allotted (step 8).
+-- fee_due_cents: step 6, `daily_fee x 28 / days in month` summed over the member days,
+-- rounded to a cent, halves up; a fee is never negative, so that is away from zero. A
+-- part is 0.01 cents over the days in the month. Whole-number division, since DuckDB's
+-- / makes floating point of decimals.
 with members as (
     select
         site_days.vpp,
@@ -58,7 +59,9 @@ select
     coalesce(revenue.energy_charged_kwh, 0) as energy_charged_kwh,
     coalesce(revenue.energy_discharged_kwh, 0) as energy_discharged_kwh,
     coalesce(revenue.own_cents, 0) as own_cents,
-    ((2 * members.fee_parts + members.parts_per_cent) // (2 * members.parts_per_cent))::bigint
+    (
+        (2 * members.fee_parts + members.parts_per_cent) // (2 * members.parts_per_cent)
+    )::bigint
         as fee_due_cents
 from members
 left join revenue

@@ -1,6 +1,6 @@
 -- Steps 9 and 10: one row per VPP and site, money in whole cents.
--- `allotted` holds step 8. Under terms with negative_balances = 'vpp' a negative amount is lifted to
--- zero; what that cost the VPP is loss_absorbed_cents (never positive).
+-- `allotted` holds step 8. Under terms with negative_balances = 'vpp' a negative amount
+-- is lifted to zero; what that cost the VPP is loss_absorbed_cents (never positive).
 with before_fees as (
     select
         allotted.vpp,

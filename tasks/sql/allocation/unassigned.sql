@@ -1,8 +1,12 @@
--- Events that no VPP gets: one row per site, with the days in the month on which it had events but
--- was no member of any VPP, or (is_known false) is not in the registry at all.
+-- Events that no VPP gets: one row per site, with the days in the month on which it had
+-- events but was no member of any VPP, or (is_known false) is not in the registry at
+-- all.
 select
     month_events.nmi,
-    month_events.nmi in (select id from spans where kind = 'site') as is_known,
+    month_events.nmi in (
+        select id from spans
+        where kind = 'site'
+    ) as is_known,
     min(month_events.day) as first_day,
     max(month_events.day) as last_day,
     sum(month_events.events)::bigint as events,

@@ -1,5 +1,5 @@
--- Step 7: one row per VPP that exists in the month, each sum rounded to a cent once, halves away
--- from zero (as round() does on decimals).
+-- Step 7: one row per VPP that exists in the month, each sum rounded to a cent once,
+-- halves away from zero (as round() does on decimals).
 -- The name and who bears negative balances are those of its last day in the month.
 with revenue as (
     select

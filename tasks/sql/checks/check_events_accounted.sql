@@ -1,4 +1,5 @@
--- Every event of the month is settled for exactly one VPP, or its site has no VPP on its day.
+-- Every event of the month is settled for exactly one VPP, or its site has no VPP on
+-- its day.
 with counted as (
     select
         (select coalesce(sum(events), 0) from month_events) as imported,

@@ -1,5 +1,5 @@
--- Before anything is rounded: for every VPP the percentage, the sites' own shares and the pools are
--- exactly the revenue of its events.
+-- Before anything is rounded: for every VPP the percentage, the sites' own shares and
+-- the pools are exactly the revenue of its events.
 with revenue as (
     select
         vpp,

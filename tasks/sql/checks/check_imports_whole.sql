@@ -1,4 +1,5 @@
--- Every file's daily sums hold as many events as its import counted: no Parquet file is short.
+-- Every file's daily sums hold as many events as its import counted: no Parquet file is
+-- short.
 with read as (
     select
         parse_filename(filename, true) as import_id,

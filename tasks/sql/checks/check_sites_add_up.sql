@@ -1,9 +1,12 @@
--- For every VPP: what its sites get before fees is all that is left after the VPP's percentage.
+-- For every VPP: what its sites get before fees is all that is left after the VPP's
+-- percentage.
 select
     vpp_months.vpp,
     vpp_months.total_revenue_cents
     - vpp_months.ad_valorem_cents
-    - coalesce(sum(site_statements.before_fees_cents + site_statements.loss_absorbed_cents), 0)
+    - coalesce(
+        sum(site_statements.before_fees_cents + site_statements.loss_absorbed_cents), 0
+    )
         as cents_too_many
 from vpp_months
 left join site_statements
@@ -11,4 +14,6 @@ left join site_statements
 group by vpp_months.vpp, vpp_months.total_revenue_cents, vpp_months.ad_valorem_cents
 having
     vpp_months.total_revenue_cents - vpp_months.ad_valorem_cents
-    != coalesce(sum(site_statements.before_fees_cents + site_statements.loss_absorbed_cents), 0)
+    != coalesce(
+        sum(site_statements.before_fees_cents + site_statements.loss_absorbed_cents), 0
+    )

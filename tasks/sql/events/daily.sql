@@ -1,7 +1,7 @@
--- What a settlement needs of the events, for any terms: one row per source file, site, day, event
--- type and sign of the tariff, in that order.
--- energy_kwh is their sum; value_cents the exact sum of energy x tariff (kWh x cents per kWh,
--- 12 decimals), without the sign that the event type gives it.
+-- What a settlement needs of the events, for any terms: one row per source file, site,
+-- day, event type and sign of the tariff, in that order.
+-- energy_kwh is their sum; value_cents the exact sum of energy x tariff (kWh x cents
+-- per kWh, 12 decimals), without the sign that the event type gives it.
 select
     source,
     nmi,

@@ -1,7 +1,7 @@
--- The month's daily sums, each with the inbox object that it came from: one row per object, site,
--- day, event type and sign of the tariff.
--- `inputs` names what counts: the sources of each import that are in the inbox now, and of objects
--- with the same content only one.
+-- The month's daily sums, each with the inbox object that it came from: one row per
+-- object, site, day, event type and sign of the tariff.
+-- `inputs` names what counts: the sources of each import that are in the inbox now, and
+-- of objects with the same content only one.
 select
     inputs.key,
     daily.nmi,

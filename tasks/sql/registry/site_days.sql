@@ -1,5 +1,5 @@
--- Who is a member of what: one row per site and day of the month on which it belongs to a VPP, with
--- the battery capacity (kWh) that is installed there on that day.
+-- Who is a member of what: one row per site and day of the month on which it belongs to
+-- a VPP, with the battery capacity (kWh) that is installed there on that day.
 with members as (
     select
         value as vpp,

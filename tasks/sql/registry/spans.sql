@@ -1,7 +1,9 @@
--- The registry as it was known at $as_of, within the month: one row per entity, attribute and span
--- of days on which it had one value, with the change (seq) that said so. Kinds: vpp, site, battery. A null value is said, not missing:
--- a site of no VPP, a battery at no site.
--- On each day the change with the greatest effective_from up to it counts; among equals the last.
+-- The registry as it was known at $as_of, within the month: one row per entity,
+-- attribute and span of days on which it had one value, with the change (seq) that said
+-- so. Kinds: vpp, site, battery. A null value is said, not missing: a site of no VPP, a
+-- battery at no site.
+-- On each day the change with the greatest effective_from up to it counts; among equals
+-- the last.
 with changes as (
     select
         seq,
@@ -18,27 +20,28 @@ with changes as (
         address,
         manufacturer,
         capacity_kwh
-    from read_json(
-        $log,
-        format = 'newline_delimited',
-        columns = {
-            seq: 'BIGINT',
-            recorded_at: 'TIMESTAMPTZ',
-            change: 'VARCHAR',
-            effective_from: 'DATE',
-            vpp: 'VARCHAR',
-            nmi: 'VARCHAR',
-            serial: 'VARCHAR',
-            name: 'VARCHAR',
-            revenue_percentage: 'VARCHAR',
-            daily_fee_aud: 'VARCHAR',
-            charge_events: 'VARCHAR',
-            negative_balances: 'VARCHAR',
-            address: 'VARCHAR',
-            manufacturer: 'VARCHAR',
-            capacity_kwh: 'VARCHAR'
-        }
-    )
+    from
+        read_json(
+            $log,
+            format = 'newline_delimited',
+            columns = {
+                seq: 'BIGINT',
+                recorded_at: 'TIMESTAMPTZ',
+                change: 'VARCHAR',
+                effective_from: 'DATE',
+                vpp: 'VARCHAR',
+                nmi: 'VARCHAR',
+                serial: 'VARCHAR',
+                name: 'VARCHAR',
+                revenue_percentage: 'VARCHAR',
+                daily_fee_aud: 'VARCHAR',
+                charge_events: 'VARCHAR',
+                negative_balances: 'VARCHAR',
+                address: 'VARCHAR',
+                manufacturer: 'VARCHAR',
+                capacity_kwh: 'VARCHAR'
+            }
+        )
     where recorded_at <= $as_of
 ),
 
@@ -49,11 +52,11 @@ facts as (
         seq,
         since,
         unnest([
-            {attribute: 'name', value: name},
-            {attribute: 'revenue_percentage', value: revenue_percentage},
-            {attribute: 'daily_fee_aud', value: daily_fee_aud},
-            {attribute: 'charge_events', value: charge_events},
-            {attribute: 'negative_balances', value: negative_balances}
+            { attribute: 'name', value: name },
+            { attribute: 'revenue_percentage', value: revenue_percentage },
+            { attribute: 'daily_fee_aud', value: daily_fee_aud },
+            { attribute: 'charge_events', value: charge_events },
+            { attribute: 'negative_balances', value: negative_balances }
         ]) as fact
     from changes
     where change in ('create-vpp', 'update-vpp')
@@ -63,7 +66,7 @@ facts as (
         nmi as id,
         seq,
         since,
-        {attribute: 'address', value: address} as fact
+        { attribute: 'address', value: address } as fact
     from changes
     where change in ('create-site', 'update-site')
     union all
@@ -72,7 +75,7 @@ facts as (
         nmi as id,
         seq,
         since,
-        {attribute: 'vpp', value: vpp} as fact
+        { attribute: 'vpp', value: vpp } as fact
     from changes
     where change in ('create-site', 'assign-site')
     union all
@@ -81,7 +84,7 @@ facts as (
         serial as id,
         seq,
         since,
-        {attribute: 'capacity_kwh', value: capacity_kwh} as fact
+        { attribute: 'capacity_kwh', value: capacity_kwh } as fact
     from changes
     where change in ('add-battery', 'update-battery')
     union all
@@ -90,7 +93,7 @@ facts as (
         serial as id,
         seq,
         since,
-        {attribute: 'nmi', value: nmi} as fact
+        { attribute: 'nmi', value: nmi } as fact
     from changes
     where change in ('add-battery', 'remove-battery')
 ),

@@ -1,6 +1,7 @@
--- The terms of each VPP on each day of the month on which it exists: one row per VPP and day.
--- revenue_share is the VPP's part of 1; daily_fee_aud what a member day would cost if a month had
--- 28 days.
+-- The terms of each VPP on each day of the month on which it exists: one row per VPP
+-- and day.
+-- revenue_share is the VPP's part of 1; daily_fee_aud what a member day would cost if a
+-- month had 28 days.
 with days as (
     select
         id as vpp,
@@ -15,7 +16,8 @@ select
     vpp,
     day,
     max(value) filter (attribute = 'name') as name,
-    max(value) filter (attribute = 'revenue_percentage')::decimal(7, 4) as revenue_percentage,
+    max(value) filter (attribute = 'revenue_percentage')::decimal(7, 4)
+        as revenue_percentage,
     (max(value) filter (attribute = 'revenue_percentage')::decimal(7, 4) * 0.01)
     ::decimal(7, 6) as revenue_share,
     max(value) filter (attribute = 'daily_fee_aud')::decimal(10, 4) as daily_fee_aud,
