@@ -9,7 +9,6 @@ commas, are no rows.
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +36,7 @@ REASONS = {
     "event_type": "EVENT_TYPE is neither Charge nor Discharge",
     "energy": "ENERGY is not a plain decimal number below 1000000000 with at most 6 decimals",
     "energy_negative": "ENERGY is negative; say Charge or Discharge in EVENT_TYPE instead",
-    "tariff": "TARIFF is not a plain decimal number below 1000000 (either sign) with at most 6 decimals",
+    "tariff": "TARIFF is not a plain decimal number within +-1000000 with at most 6 decimals",
 }
 _BLANK = "blank"  # no reason: such a line is no row
 
@@ -54,6 +53,7 @@ CATALOG_SCHEMA: dict[str, PolarsDataType] = {
     "first_day": pl.Date,  # of all rows whose date could be read
     "last_day": pl.Date,
     "failed": pl.String,  # why the file could not be read at all
+    "ignored_columns": pl.String,
 }
 
 # What `_checked_rows` makes of a spool file.
@@ -75,14 +75,6 @@ _NO_ROWS = pl.LazyFrame(
 _GROUP_OBJECTS = 1000
 _GROUP_BYTES = 32 << 20
 _SMALL_BYTES = 4 << 20
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What became of a group of objects: their rows for the catalog (CATALOG_SCHEMA)."""
-
-    import_id: str
-    catalog: pl.DataFrame
 
 
 def grouped(objects: list[ObjectVersion]) -> list[list[ObjectVersion]]:
@@ -107,8 +99,10 @@ def import_id(objects: list[ObjectVersion]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> Imported:
+def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> pl.DataFrame:
     """Read a group of event files and put what is in them under `imports/<import id>/`.
+
+    Returns their rows for the catalog (CATALOG_SCHEMA).
 
     The import does not exist until its rows are added to the catalog. Doing it twice, or on two
     machines at once, writes the same things to the same keys.
@@ -133,7 +127,7 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
         )
         for path in (events, daily, rejected):
             store.upload(path, f"imports/{name}/{path.name}")
-        return Imported(name, _catalog_rows(name, sources, daily, faults))
+        return _catalog_rows(name, sources, daily, faults)
 
 
 def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
@@ -365,6 +359,7 @@ def _catalog_rows(
                 "import_id": import_id,
                 "source": source.number,
                 "failed": source.failed,
+                "ignored_columns": ", ".join(source.ignored_columns),
             }
             for source in sources
         ],
@@ -392,7 +387,6 @@ def _catalog_rows(
             pl.col("rejected").fill_null(pl.lit([], dtype=CATALOG_SCHEMA["rejected"])),
         )
         .with_columns(rows=pl.col("imported") + pl.col("faulty"))
-        .select(CATALOG_SCHEMA.keys())
-        .cast(CATALOG_SCHEMA)
+        .select(pl.col(name).cast(dtype) for name, dtype in CATALOG_SCHEMA.items())
         .sort("source")
     )

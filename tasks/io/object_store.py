@@ -168,6 +168,10 @@ class ObjectStore:
         """Write a file of any size."""
         self.client.upload_file(str(path), self.bucket, self.prefix + key)
 
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+        self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
     def download(self, keys: Sequence[str], paths: Sequence[Path]) -> None:
         """Bring immutable objects to files, some at a time.
 

@@ -49,6 +49,7 @@ class Source:
     first_row: int = 0
     lines: int = 0
     failed: str | None = None
+    ignored_columns: tuple[str, ...] = ()
 
 
 @dataclass
@@ -79,6 +80,7 @@ def spool(
             try:
                 content = _Content(_unpacked(version.key, body))
                 columns = _columns(content.readline())
+                source.ignored_columns = tuple(name for name in columns if name not in COLUMNS)
                 if columns not in files:
                     files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
                     handles[columns] = stack.enter_context(files[columns].path.open("w+b"))

@@ -1,0 +1,55 @@
+"""backfill: settle a range of past months again, oldest first.
+
+Each month is a flow run of settle-month of its own. A month that fails does not stop the next; the
+backfill then fails at its end and names it. Months whose inputs are unchanged write nothing.
+"""
+
+from typing import Annotated, Any
+
+from prefect import flow
+from pydantic import Field
+
+from flows.settle import settle_month
+from tasks import steps
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+
+MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
+
+
+@flow(
+    name="backfill",
+    flow_run_name="backfill {from_month} to {to_month}",
+    task_runner=steps.task_runner(),
+)
+@steps.refusals_as_sentences
+def backfill(
+    from_month: MonthText,
+    to_month: MonthText,
+    vpps: list[str] = [],  # noqa: B006 (as in settle_month)
+) -> dict[str, Any]:
+    """Settle each month of a range.
+
+    Args:
+        from_month: The first month, YYYY-MM.
+        to_month: The last month, YYYY-MM.
+        vpps: Only report on these VPPs (ids or names). Empty: on all.
+    """
+    first, last = Month.parse(from_month), Month.parse(to_month)
+    if last < first:
+        raise Refused(f"from_month: {first} is after to_month, {last}; swap them")
+    outcomes: dict[str, str] = {}
+    failures: list[str] = []
+    for month in first.until(last):
+        state = settle_month(month=str(month), vpps=vpps, return_state=True)
+        if state.is_completed():
+            outcomes[str(month)] = state.result()["outcome"]
+        else:
+            outcomes[str(month)] = "failed"
+            failures.append(f"{month}: {state.message}")
+    if failures:
+        raise Refused(
+            f"{len(failures)} of {len(outcomes)} months failed, the others are settled:\n"
+            + "\n".join(failures)
+        )
+    return outcomes

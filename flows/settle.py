@@ -1,0 +1,68 @@
+"""settle-month: what every VPP and each of its sites earned in a month.
+
+Reads the event files in the inbox and the registry; writes `reports/<month>/<vpp>.json`, a new
+revision of each report that changed, and a run record in `runs/<month>/`.
+
+Scheduled on the 2nd of each month at 06:00 market time, for the month before. A rerun with
+unchanged inputs writes nothing but its run record; with changed ones, the next revisions.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from prefect import flow, runtime
+from pydantic import Field
+
+from tasks import steps
+from tasks.core.settings import Settings
+
+MonthText = Annotated[str, Field(pattern=r"^([12][0-9]{3}-(0[1-9]|1[0-2]))?$")]
+
+
+def _run_name() -> str:
+    return f"settle {steps.month_or_previous(runtime.flow_run.parameters['month'])}"
+
+
+@flow(name="settle-month", flow_run_name=_run_name, task_runner=steps.task_runner())
+@steps.refusals_as_sentences
+def settle_month(
+    month: MonthText = "",
+    vpps: list[str] = [],  # noqa: B006 (Prefect copies it; a form of plain rows needs it)
+    as_of: datetime | None = None,
+    max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
+    allow_failed_imports: bool = False,
+) -> dict[str, Any]:
+    """Settle a month: import what is new, allocate, check, publish.
+
+    Args:
+        month: The month to settle, YYYY-MM. Empty: the one before the scheduled time.
+        vpps: Only report on these VPPs (ids or names). Empty: on all.
+        as_of: Use the registry as it was known at this moment. Empty: as it is known now.
+        max_rejected_percent: Refuse to publish when more of the month's rows were rejected (%).
+            Empty: the setting VPP_MAX_REJECTED_PERCENT.
+        allow_failed_imports: Publish although a file that could matter could not be read.
+    """
+    settled_month = steps.month_or_previous(month)
+    moment = as_of or datetime.now(UTC)
+    if max_rejected_percent is None:
+        max_rejected_percent = Settings().max_rejected_percent
+    with steps.run_record(settled_month, vpps=vpps, as_of=as_of) as record:
+        with record.stage("import"):
+            record.facts["imported"] = steps.import_new_files()
+        with record.stage("settle and publish"):
+            settled, published = steps.settle_and_publish(
+                settled_month, vpps, moment, max_rejected_percent, allow_failed_imports
+            )
+        is_new = any(report.outcome == "published" for report in published)
+        record.outcome = "published" if is_new else "unchanged"
+        record.facts |= settled.facts | {"reports": [vars(report) for report in published]}
+    return {
+        "month": str(settled_month),
+        "outcome": record.outcome,
+        "reports": record.facts["reports"],
+        "run_record": record.key,
+    }
+
+
+if __name__ == "__main__":
+    settle_month()

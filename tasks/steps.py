@@ -1,0 +1,326 @@
+"""What Prefect sees of the stages: their names, their retries, and the facts they log.
+
+Each task is one call of a plain function; all that passes between tasks on different machines is
+on S3. What a person can mend ends a run as failed with a sentence, not with a traceback, and is
+never retried; a network that fails is, with backoff and jitter.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
+
+import polars as pl
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from prefect import get_run_logger, runtime, task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.states import Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+
+from tasks import settlement
+from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+from tasks.core.registry import Change
+from tasks.core.report import Report
+from tasks.core.settings import Settings
+from tasks.events import grouped, import_objects
+from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
+from tasks.io.registry_log import append_changes
+from tasks.publication import Published, Standing, publish, standing, write_run_record
+from tasks.settlement import Settled
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish
+
+
+def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
+    """Let what a person can mend end a flow or task run as failed with its sentence alone."""
+
+    @wraps(function)
+    def sentenced(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (Refused, LostRace) as problem:
+            return Failed(message=str(problem), data=problem)  # type: ignore[return-value]
+
+    return sentenced
+
+
+def _is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Say whether a failure may be gone at the next try: S3 or the network, not the data."""
+    try:
+        state.result()
+    except ClientError as error:
+        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
+    except NoCredentialsError:
+        return False
+    except (BotoCoreError, OSError):
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def _stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Task[P, R]]:
+    def made(function: Callable[P, R]) -> Task[P, R]:
+        return task(
+            task_run_name=run_name,
+            retries=4,
+            retry_delay_seconds=exponential_backoff(backoff_factor=2),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_is_passing,
+            persist_result=False,  # S3 says what is done, not Prefect
+        )(refusals_as_sentences(function))
+
+    return made
+
+
+def task_runner() -> TaskRunner[PrefectFuture[Any]]:
+    """Return what runs the imports of a flow: threads, as Polars itself uses all cores."""
+    return ThreadPoolTaskRunner(max_workers=2)  # type: ignore[return-value]
+
+
+def _store() -> ObjectStore:
+    return ObjectStore(Settings())
+
+
+def month_or_previous(month: str) -> Month:
+    """Return the month asked for, or the one before the run's scheduled time in market time.
+
+    A run that starts late, after downtime or at a retry, keeps its scheduled time, and so settles
+    the month that it was meant to.
+    """
+    if month:
+        return Month.parse(month)
+    scheduled = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
+    return Month.of(scheduled, Settings().timezone).previous
+
+
+def recorded_by() -> str:
+    """Name this run for logs that outlive Prefect's database."""
+    return f"flow-run/{runtime.flow_run.id}"
+
+
+@_stage("list the inbox")
+def new_files(folder: str) -> tuple[list[list[ObjectVersion]], pl.DataFrame]:
+    """List what is in the inbox and not in the catalog, in groups; and what is in both."""
+    store = _store()
+    inbox = list_inbox(store, folder)
+    files = current(read_catalog(store)[0], inbox)
+    known = files.filter(pl.col("import_id").is_not_null())
+    new = set(files.filter(pl.col("import_id").is_null())["key"])
+    groups = grouped([version for version in inbox if version.key in new])
+    get_run_logger().info(
+        "%d files in events/%s, %d of them new, in %d imports",
+        len(inbox),
+        folder,
+        len(new),
+        len(groups),
+    )
+    return groups, known
+
+
+def _import_name() -> str:
+    files = runtime.task_run.parameters["files"]
+    if len(files) == 1:
+        return f"import {files[0].key}"
+    return f"import {len(files)} files from {files[0].key}"
+
+
+@_stage(_import_name)
+def import_files(files: list[ObjectVersion]) -> pl.DataFrame:
+    """Import a group of files and commit them; return their rows of the catalog."""
+    store, logger = _store(), get_run_logger()
+    imported = import_objects(store, Settings().timezone, files)
+    add_to_catalog(store, imported)
+    for file in imported.filter(pl.col("failed").is_not_null()).iter_rows(named=True):
+        logger.error("%s could not be read: %s", file["key"], file["failed"])
+    for file in imported.filter(pl.col("rows") > pl.col("imported")).iter_rows(named=True):
+        logger.warning(
+            "%s: %d of %d rows rejected (%s), listed in imports/%s/rejected.csv",
+            file["key"],
+            file["rows"] - file["imported"],
+            file["rows"],
+            ", ".join(f"{entry['rows']} {entry['reason']}" for entry in file["rejected"]),
+            file["import_id"],
+        )
+    for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
+        logger.info("%s: columns ignored: %s", file["key"], file["ignored_columns"])
+    logger.info("%d files, %d rows imported", imported.height, imported["imported"].sum())
+    return imported
+
+
+def import_new_files(folder: str = "") -> dict[str, Any]:
+    """Import all that is new in a folder of the inbox; return how many rows were, and were not.
+
+    Files that are replaced while they are read, and files that arrive meanwhile, are taken in
+    another round.
+    """
+    frames: list[pl.DataFrame] = []
+    already: pl.DataFrame | None = None
+    for _ in range(_ROUNDS):
+        groups, known = new_files(folder)
+        already = known if already is None else already
+        if not groups:
+            break
+        frames += import_files.map(groups).result()
+    assert already is not None
+    imported = pl.concat(frames) if frames else already.clear()
+    reasons = imported.select("rejected").explode("rejected").unnest("rejected").drop_nulls()
+    skipped = {"already imported": int(already["rows"].sum())} | {
+        reason: int(count)
+        for reason, count in reasons.group_by("reason").sum().sort("reason").rows()
+    }
+    return {
+        "imported": int(imported["imported"].sum()),
+        "skipped": sum(skipped.values()),
+        "skipped_by_reason": {reason: count for reason, count in skipped.items() if count},
+        "files_imported": imported["failed"].null_count(),
+        "files_failed": imported.filter(pl.col("failed").is_not_null())
+        .select("key", "failed")
+        .to_dicts(),
+    }
+
+
+@_stage("look at what is published")
+def look_at_published(month: Month) -> dict[str, Standing]:
+    """Note what stands, before the inputs are read."""
+    return standing(_store(), month)
+
+
+@_stage("settle {month}")
+def settle(
+    month: Month,
+    vpps: list[str],
+    as_of: datetime,
+    max_rejected_percent: float,
+    allow_failed_imports: bool,
+) -> Settled:
+    """Allocate the month, check it, and make the reports. Nothing is written."""
+    store, settings = _store(), Settings()
+    settled = settlement.settle(
+        store,
+        settings,
+        month,
+        list_inbox(store),
+        vpps,
+        as_of,
+        max_rejected_percent,
+        allow_failed_imports,
+    )
+    facts = settled.facts
+    get_run_logger().info(
+        "%d files, %d rows: %d rejected; %d events settled, %d unassigned; %d reports",
+        len(facts["files"]),
+        facts["rows"],
+        facts["rejected_rows"],
+        facts["settled_events"],
+        facts["unassigned_events"],
+        len(settled.reports),
+    )
+    return settled
+
+
+@_stage("publish {month}")
+def publish_reports(
+    month: Month, reports: list[Report], before: dict[str, Standing]
+) -> list[Published]:
+    """Publish the reports that differ from what stands."""
+    published = publish(_store(), month, reports, before)
+    for report in published:
+        get_run_logger().info("%s: %s, %s", report.vpp, report.outcome, report.key)
+    return published
+
+
+def settle_and_publish(
+    month: Month,
+    vpps: list[str],
+    as_of: datetime,
+    max_rejected_percent: float,
+    allow_failed_imports: bool,
+) -> tuple[Settled, list[Published]]:
+    """Settle a month and publish it; where somebody else published meanwhile, settle it again."""
+    for _ in range(_ROUNDS):
+        before = look_at_published(month)
+        settled = settle(month, vpps, as_of, max_rejected_percent, allow_failed_imports)
+        try:
+            return settled, publish_reports(month, settled.reports, before)
+        except LostRace:
+            get_run_logger().warning("another run published %s meanwhile; settling again", month)
+    raise Refused(f"{month} was published by others {_ROUNDS} times meanwhile; run it again later")
+
+
+class RunRecord:
+    """What a settlement run will have to say for itself."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts: dict[str, Any] = {**facts, "stages_seconds": {}}
+        self.outcome = "failed"
+        self.key = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        started = monotonic()
+        try:
+            yield
+        finally:
+            self.facts["stages_seconds"][name] = round(monotonic() - started, 2)
+
+
+@contextmanager
+def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
+    """Write the run's record at the end, however it ends."""
+    record, started = RunRecord(parameters=parameters), datetime.now(UTC)
+    try:
+        yield record
+    except BaseException as problem:
+        record.outcome = "refused" if isinstance(problem, Refused) else "failed"
+        record.facts["reason"] = str(problem) or repr(problem)
+        raise
+    finally:
+        record.key = write_run_record(
+            _store(), month, started, str(runtime.flow_run.id), _started_by(), **vars(record)
+        )
+        get_run_logger().info("run record: %s", record.key)
+
+
+def _started_by() -> str:
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.created_by is None:
+        return "a call from Python"
+    return f"{run.created_by.type}: {run.created_by.display_value}"
+
+
+@_stage("read {key}")
+def read_object(key: str) -> bytes:
+    """Return an object's bytes."""
+    found = _store().read(key)
+    if found is None:
+        raise Refused(f"key: there is no {key!r} in the bucket; upload it first")
+    return found[0]
+
+
+def append_change(change: Change) -> dict[str, Any]:
+    """Append one change to the registry; return it as it was recorded."""
+    return append_changes_as_one([(1, change)])[0]
+
+
+@_stage("append to the registry")
+def append_changes_as_one(changes: list[tuple[int, Change | Refused]]) -> list[dict[str, Any]]:
+    """Append changes, all or none; return them as they were recorded."""
+    if not changes:
+        raise Refused("the file holds no changes")
+    recorded = append_changes(_store(), Settings(), changes, recorded_by())
+    get_run_logger().info("changes %d to %d recorded", recorded[0].seq, recorded[-1].seq)
+    return [json.loads(change.line()) for change in recorded]
