@@ -289,7 +289,13 @@ def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
         raise
     finally:
         record.key = write_run_record(
-            _store(), month, started, str(runtime.flow_run.id), _started_by(), **vars(record)
+            _store(),
+            month,
+            started,
+            run_id=str(runtime.flow_run.id),
+            started_by=_started_by(),
+            outcome=record.outcome,
+            facts=record.facts,
         )
         get_run_logger().info("run record: %s", record.key)
 

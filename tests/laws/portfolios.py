@@ -167,12 +167,10 @@ def vpp_histories(
 ) -> tuple[Json, list[Json]]:
     """Draw a VPP's creation, and the changes of its name and terms in the order of recording."""
     name = VPP_NAMES[vpp]
-    charge_events = st.sampled_from(("cost", "revenue"))
-    negative_balances = st.sampled_from(("site", "vpp"))
     terms = {
         "daily_fee_aud": fees_aud(),
-        "charge_events": charge_events,
-        "negative_balances": negative_balances,
+        "charge_events": st.sampled_from(("cost", "revenue")),
+        "negative_balances": st.sampled_from(("site", "vpp")),
     }
     creation = st.fixed_dictionaries({"revenue_percentage": percentages()}, optional=terms)
     update = st.fixed_dictionaries(
@@ -196,7 +194,7 @@ def site_histories(
     draw: st.DrawFn, nmi: str, vpps: dict[str, date | None], days: Calendar
 ) -> tuple[date | None, Json, list[Json]]:
     """Draw a site's creation (and its date), and its later changes in the order of recording."""
-    home = draw(st.sampled_from(sorted(vpps)))
+    home = draw(st.sampled_from(list(vpps)))
     created = draw(days.effective_from(vpps[home]))
     creation = change("create-site", created, nmi=nmi, vpp=home, address=f"1 {nmi} St")
     changes = []
@@ -204,7 +202,7 @@ def site_histories(
         if draw(st.integers(0, 7)) == 7:
             changes.append(change("update-site", effective, nmi=nmi, address=f"2 {nmi} St"))
             continue
-        open_vpps = [vpp for vpp in sorted(vpps) if since(vpps[vpp]) <= since(effective)]
+        open_vpps = [vpp for vpp in vpps if since(vpps[vpp]) <= since(effective)]
         target = draw(st.sampled_from([*open_vpps, None]))
         changes.append(change("assign-site", effective, nmi=nmi, vpp=target))
     return created, creation, changes
@@ -215,7 +213,7 @@ def battery_histories(
     draw: st.DrawFn, serial: str, sites: dict[str, date | None], days: Calendar
 ) -> tuple[Json, list[Json]]:
     """Draw a battery's installation, and its later changes in the order of recording."""
-    installed_at = draw(st.sampled_from(sorted(sites)))
+    installed_at = draw(st.sampled_from(list(sites)))
     added = draw(days.effective_from(sites[installed_at]))
     addition = add_battery(serial, installed_at, draw(capacities_kwh()), added)
 
@@ -234,9 +232,9 @@ def battery_histories(
         # An update recorded after the removal, for a day before it, is a correction of the past.
         position = draw(st.integers(0, len(changes)))
         changes.insert(position, change("remove-battery", removed, serial=serial))
-        next_sites = [nmi for nmi in sorted(sites) if since(sites[nmi]) <= since(removed)]
         if draw(st.booleans()):
             again = draw(days.effective_from(removed))
+            next_sites = [nmi for nmi in sites if since(sites[nmi]) <= since(again)]
             next_site = draw(st.sampled_from(next_sites))
             changes.append(add_battery(serial, next_site, draw(capacities_kwh()), again))
     return addition, changes

@@ -1,8 +1,8 @@
 """Settle a month the slow and obvious way, as the yardstick for the real thing.
 
 Every sum is an exact fraction, every day is looked at on its own, and every question to the
-registry scans the changes that answer it. Nothing here is shared with the code under test: it is
-the allocation rule read out loud, and the step numbers in the comments are the rule's.
+registry scans the changes that answer it. It has no line in common with the code under test: it
+is the allocation rule read out loud, and the step numbers in the comments are the rule's.
 
 Definitions:
     A registry attribute has, on a day, the value of the change with the latest `effective_from`

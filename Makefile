@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint lock golden
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+# The lock names every package with its hash, so nothing is resolved (--no-deps) and nothing else is
+# accepted. The stamp makes a second call instant.
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed (set PYTHON=...)" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: .venv/ready ## Make the environment in .venv (a minute or two the first time)
+
+demo: .venv/ready ## Settle four months of the demo data with embedded S3 and Prefect
+	@$(BIN)/python -m flows.demo
+
+test: .venv/ready ## Run the linters and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar tasks/sql
+	$(BIN)/pytest
+
+golden: .venv/ready ## Write the expected reports and the report's JSON Schema anew
+	$(BIN)/python -m tests.golden
+
+lock: .venv/ready ## Resolve all versions anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml --output-file requirements.lock

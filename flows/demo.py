@@ -1,0 +1,161 @@
+"""The whole thing on this machine: `make demo`.
+
+Starts an embedded S3 and a temporary Prefect server, loads the data set of `data/demo`, settles
+2025-09 and backfills the three months before, and prints what came of it. Nothing is left running;
+a copy of what was published is left in `build/demo`, replaced at each run.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tasks.core.settings import Settings
+from tasks.io.embedded_s3 import embedded_s3
+from tasks.io.object_store import ObjectStore
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "data" / "demo"
+COPY = ROOT / "build" / "demo"
+MONTH = "2025-09"
+EARLIER = ("2025-06", "2025-08")
+
+_started = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(f"[{time.monotonic() - _started:5.1f} s] {text}", flush=True)
+
+
+def table(head: list[str], body: list[list[Any]]) -> None:
+    """Print rows under a head; numbers to the right."""
+    texts = [[f"{c:,.2f}" if isinstance(c, float) else str(c) for c in row] for row in body]
+    widths = [max(map(len, column)) for column in zip(head, *texts, strict=True)]
+    is_number = [isinstance(cell, int | float) for cell in body[0]]
+    for row in [head, ["-" * width for width in widths], *texts]:
+        cells = zip(row, widths, is_number, strict=True)
+        print("  " + "  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in cells).rstrip())
+    print()
+
+
+def load(store: ObjectStore) -> None:
+    """Put the data set where an operator's systems would: the inbox, and a file of changes."""
+    for path in sorted((DATA / "events").rglob("*.csv*")):
+        store.upload(path, f"events/{path.relative_to(DATA / 'events').as_posix()}")
+    store.upload(DATA / "registry.jsonl", "registry/uploads/demo.jsonl")
+
+
+def show(store: ObjectStore, runs: list[list[Any]]) -> None:
+    """Print what was published, what was rejected, and the run history."""
+    reports = [
+        json.loads(store.read(version.key)[0])  # type: ignore[index]
+        for version in store.versions("reports/")
+        if version.key.count("/") == 2
+    ]
+    print("\nWhat each VPP earned (AUD)\n")
+    table(
+        ["month", "VPP", "sites", "total revenue", "VPP total", "sites after fees", "revision"],
+        [
+            [
+                report["month"],
+                report["vpp"],
+                len(report["sites"]),
+                report["totals"]["total_revenue"],
+                report["totals"]["vpp_total_revenue"],
+                report["totals"]["site_total_revenue_after_fees"],
+                report["settlement"]["revision"],
+            ]
+            for report in reports
+        ],
+    )
+    report = min(
+        (report for report in reports if report["month"] == MONTH), key=lambda r: len(r["sites"])
+    )
+    key = f"reports/{MONTH}/{report['settlement']['vpp_id']}.json"
+    shown = {**report, "sites": dict(list(report["sites"].items())[:2])}
+    print(f"One report, {key} (its first 2 of {len(report['sites'])} sites)\n")
+    print(json.dumps(shown, indent=2), end="\n\n")
+    [record] = [
+        json.loads(store.read(version.key)[0])  # type: ignore[index]
+        for version in store.versions(f"runs/{MONTH}/")
+    ]
+    print(f"Rejected in {MONTH}: {record['rejected_rows']} of {record['rows']} rows\n")
+    for file in record["rejected"]:
+        rejected = store.read(file["rows"])
+        (COPY / "rejected.csv").write_bytes(rejected[0])  # type: ignore[index]
+        table(["reason", "rows"], [[reason, count] for reason, count in file["reasons"].items()])
+        print("  " + (COPY / "rejected.csv").read_text().replace("\n", "\n  ", 4).split("\n  ")[1])
+    print("Unassigned: events of sites that were in no VPP on their day\n")
+    table(
+        ["site", "in the registry", "events", "kWh"],
+        [
+            [site["nmi"], "yes" if site["is_known"] else "no", site["events"], site["energy_kwh"]]
+            for site in record["unassigned"]
+        ],
+    )
+    print("Run history, as Prefect has it\n")
+    table(["run", "state", "seconds"], runs)
+
+
+def keep(store: ObjectStore) -> None:
+    """Leave a copy of what was published and recorded on this machine."""
+    for version in [*store.versions("reports/"), *store.versions("runs/")]:
+        path = COPY / version.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.read(version.key)[0])  # type: ignore[index]
+
+
+def main() -> None:
+    """Run the demo."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    COPY.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="vpp-demo-") as home, embedded_s3():
+        os.environ |= {
+            "PREFECT_HOME": home,  # whatever Prefect this machine has is left alone
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+        }
+        os.environ.pop("PREFECT_API_URL", None)
+        store = ObjectStore(Settings())
+        say(f"embedded S3 is up; loading {DATA.relative_to(ROOT)}")
+        load(store)
+        say("starting a temporary Prefect server (10 to 30 seconds)")
+        from flows.backfill import backfill
+        from flows.registry import import_registry
+        from flows.settle import settle_month
+
+        imported = import_registry("registry/uploads/demo.jsonl")
+        say(f"registry: {imported['changes']} changes recorded; settling {MONTH}")
+        settle_month(MONTH)
+        say(f"{MONTH} is settled; backfilling {EARLIER[0]} to {EARLIER[1]}")
+        backfill(*EARLIER)
+        say("done")
+        keep(store)
+        show(store, _runs())
+    print(
+        f"Where to look next: {COPY.relative_to(ROOT)}/reports and runs (a copy of the bucket), "
+        "data/README.md (what is in the files), README.md (how it works)."
+    )
+
+
+def _runs() -> list[list[Any]]:
+    """Return all flow runs: name, state and seconds, in the order in which they began."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_ASC)
+    return [
+        [run.name, run.state_name or "", round(run.total_run_time.total_seconds(), 1)]
+        for run in runs
+    ]
+
+
+if __name__ == "__main__":
+    main()

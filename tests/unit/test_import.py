@@ -1,0 +1,642 @@
+"""Import: what becomes of every row of clean and dirty files, alone, packed, grouped and raced."""
+
+import csv
+import gzip
+import io
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.core.settings import Settings
+from tasks.events import REASONS, grouped, import_objects
+from tasks.io.object_store import ObjectStore
+
+try:
+    from compression.zstd import compress as zstd  # type: ignore[import-not-found]
+except ImportError:
+    from backports.zstd import compress as zstd
+
+TIMEZONE = "Australia/Brisbane"
+COLUMNS = "NMI,DATE,EVENT_TYPE,ENERGY,TARIFF"
+HEADER = f"{COLUMNS}\n"
+EVENT_COLUMNS = ("nmi", "day", "event_type", "energy_kwh", "tariff_cents_per_kwh")
+
+Event = tuple[str, date, str, Decimal, Decimal]
+
+
+class Case(NamedTuple):
+    """A file, how many of its rows are imported, how many are rejected why, and why it fails.
+
+    `events` are the imported events, in the file's order, where they are of interest.
+    """
+
+    name: str
+    data: bytes
+    imported: int
+    rejected: dict[str, int]
+    failed: str | None = None
+    events: list[Event] | None = None
+
+
+def row(
+    nmi: str = "6001000001",
+    day: str = "2025-09-01",
+    event_type: str = "Discharge",
+    energy: str = "1.5",
+    tariff: str = "25",
+) -> str:
+    return f"{nmi},{day},{event_type},{energy},{tariff}\n"
+
+
+def event(
+    nmi: str = "6001000001",
+    day: str = "2025-09-01",
+    event_type: str = "discharge",
+    energy: str = "1.5",
+    tariff: str = "25",
+) -> Event:
+    return nmi, date.fromisoformat(day), event_type, Decimal(energy), Decimal(tariff)
+
+
+GOOD = row()
+
+
+def good(name: str, text: str | bytes, *events: Event) -> Case:
+    """All rows are imported, as these events."""
+    data = text.encode() if isinstance(text, str) else text
+    return Case(name, data, len(events), {}, None, list(events))
+
+
+def partly(name: str, text: str | bytes, imported: int, **rejected: int) -> Case:
+    return Case(name, text.encode() if isinstance(text, str) else text, imported, rejected)
+
+
+def failing(name: str, text: str | bytes, because: str) -> Case:
+    return Case(name, text.encode() if isinstance(text, str) else text, 0, {}, because)
+
+
+FILES = [
+    # The file as a whole.
+    good("plain", HEADER + GOOD, event()),
+    good("byte order mark", b"\xef\xbb\xbf" + (HEADER + GOOD).encode(), event()),
+    good(
+        "byte order mark and quoted header",
+        b'\xef\xbb\xbf"NMI","DATE","EVENT_TYPE","ENERGY","TARIFF"\n' + GOOD.encode(),
+        event(),
+    ),
+    good("CRLF", (HEADER + GOOD + GOOD).replace("\n", "\r\n"), event(), event()),
+    good("CRLF, quoted", f'{HEADER}"6001000001",2025-09-01,Discharge,1.5,"25"\r\n', event()),
+    good("no trailing newline", (HEADER + GOOD).removesuffix("\n"), event()),
+    good("header only", HEADER),
+    good("header only without newline", HEADER.removesuffix("\n")),
+    good("blank lines only", f"{HEADER}\n\r\n\n"),
+    good(
+        "blank lines and lines of commas",
+        f"{HEADER}\n\n{GOOD}\r\n,,,,\n\n{row(energy='2')},,,,\r\n   \n , ,\t, , \n\n",
+        event(),
+        event(energy="2"),
+    ),
+    good(
+        "other column order and case",
+        " tariff ,Energy,nmi,event_type,DATE\n25,1.5,6001000001,Discharge,2025-09-01\n",
+        event(),
+    ),
+    good(
+        "extra columns",
+        "ID,NMI,DATE,EVENT_TYPE,ENERGY,TARIFF,row,ID\n7,6001000001,2025-09-01,Discharge,1.5,25,,\n",
+        event(),
+    ),
+    good(
+        "an extra column that a short row lacks",
+        f"{COLUMNS},NOTE\n{GOOD}",
+        event(),
+    ),
+    failing("zero bytes", b"", "empty"),
+    failing("UTF-16", (HEADER + GOOD).encode("utf-16"), "UTF-16"),
+    failing("UTF-16 without a mark", (HEADER + GOOD).encode("utf-16-le"), "NUL"),
+    failing("NUL bytes", f"{HEADER}6001000001,2025-09-01,Discharge,1.5,\x0025\n", "NUL"),
+    failing("NUL bytes in the header", f"{COLUMNS},\0\n{GOOD}", "NUL"),
+    failing("header in Latin-1", f"{COLUMNS},é\n{GOOD}".encode("latin-1"), "not UTF-8"),
+    failing("semicolons", (HEADER + GOOD).replace(",", ";"), "separated by ';'"),
+    failing("tabs", (HEADER + GOOD).replace(",", "\t"), r"separated by '\t'"),
+    failing("missing column", f"NMI,DATE,EVENT_TYPE,ENERGY\n{GOOD}", "missing column TARIFF"),
+    failing("no header", GOOD + GOOD, "missing column NMI"),
+    failing("blank first line", f"\n{HEADER}{GOOD}", "missing column NMI"),
+    failing("duplicate column", f"{COLUMNS},nmi\n{GOOD}", "NMI stands twice"),
+    failing("carriage returns alone", (HEADER + GOOD).replace("\n", "\r"), ""),
+    failing("one endless line", '{"events": [' + "1.5, " * 40_000 + "1.5]}", ""),
+    # Rows of another length.
+    partly("short row", f"{HEADER}6001000001,2025-09-01,Discharge,1.5\n{GOOD}", 1, missing=1),
+    partly("long row", f"{HEADER}{GOOD.strip()},x\n{GOOD}", 1, fields=1),
+    partly("row that is two fields too long", f"{HEADER}{GOOD.strip()},x,y\n{GOOD}", 1, fields=1),
+    partly("surplus field behind an empty one", f"{HEADER}{GOOD.strip()},,x\n{GOOD}", 1, fields=1),
+    partly("the same far down", HEADER + GOOD * 2000 + f"{GOOD.strip()},,x\n", 2000, fields=1),
+    good("trailing comma", f"{HEADER}{GOOD.strip()},\n{GOOD}", event(), event()),
+    good("trailing commas", f"{HEADER}{GOOD.strip()},,,\n{GOOD}", event(), event()),
+    good("trailing commas everywhere", f"{COLUMNS},,\n{GOOD.strip()},,\n", event()),
+    partly("empty fields", HEADER + row(nmi="") + row(day=" ") + row(tariff=""), 0, missing=3),
+    # Quotes.
+    good("quoted fields", f'{HEADER}"6001000001","2025-09-01","Discharge","1.5","25"\n', event()),
+    good(
+        "quoted commas and quotes in an extra column",
+        f'{COLUMNS},NOTE\n{GOOD.strip()},"one, two, ""three"""\n{GOOD.strip()},plain\n',
+        event(),
+        event(),
+    ),
+    failing("stray opening quote", f'{HEADER}{GOOD}"{GOOD}{GOOD}', "line 3 has a quote"),
+    failing("stray quote in a field", HEADER + row(event_type='Dis"charge'), "line 2 has"),
+    failing("text behind a quoted field", HEADER + row(energy='"1.5" '), "line 2 has a quote"),
+    failing("field over two lines", f'{COLUMNS},NOTE\n{GOOD.strip()},"a\nb"\n', "line 2 has a"),
+    partly("carriage return in a field", HEADER + row(event_type="Dis\rcharge"), 0, event_type=1),
+    # Bytes that are no UTF-8 cost their row, where they matter.
+    partly("bad UTF-8", HEADER.encode() + b"60010\xff0001" + GOOD[10:].encode(), 0, nmi=1),
+    good(
+        "bad UTF-8 in an extra column", f"{COLUMNS},É\n{GOOD.strip()},".encode() + b"\xc9", event()
+    ),
+    # A row with several faults is counted once; events of types in any case.
+    partly("several faults", HEADER + row(nmi="O", day="x", energy="x"), 0, nmi=1),
+    good(
+        "event types in any case, with blanks",
+        HEADER + row(event_type="CHARGE") + row(event_type=" discharge "),
+        event(event_type="charge"),
+        event(),
+    ),
+    partly(
+        "event types unknown",
+        HEADER + row(event_type="Export") + row(event_type="0"),
+        0,
+        event_type=2,
+    ),
+]
+
+# What stands in a field, and the value that it is read as, or the reason why it is not.
+ENERGIES = [
+    ("0", "0"),
+    ("1.123456", "1.123456"),
+    ("1.1234567", "energy"),
+    ("1.1234560", "energy"),
+    (".5", "0.5"),
+    ("5.", "5"),
+    (".", "energy"),
+    (" 5 ", "5"),
+    ("\t5\u00a0", "5"),
+    ("+5", "5"),
+    ("+ 5", "energy"),
+    ("-0", "0"),
+    ("-0.000000", "0"),
+    ("-1", "energy_negative"),
+    ("-0.000001", "energy_negative"),
+    ("000000007", "7"),
+    ("999999.5", "999999.5"),
+    ("999999999.999999", "999999999.999999"),
+    ("1000000000", "energy"),
+    ("-1000000000", "energy"),
+    ("NaN", "energy"),
+    ("inf", "energy"),
+    ("-Infinity", "energy"),
+    ("1e3", "energy"),
+    ("1E-3", "energy"),
+    ('"1,234.5"', "energy"),
+    ("1,234.5", "fields"),
+    ("1 234.5", "energy"),
+    ("1_000", "energy"),
+    ("0x10", "energy"),
+    ("5 kWh", "energy"),
+    ("n/a", "energy"),
+    ("\u0665", "energy"),  # Arabic-Indic 5
+    ("\uff15", "energy"),  # fullwidth 5
+]
+TARIFFS = [
+    ("0", "0"),
+    ("-3.5", "-3.5"),
+    ("-.5", "-0.5"),
+    ("-5.", "-5"),
+    ("+.5", "0.5"),
+    ("-0", "0"),
+    ("0.000001", "0.000001"),
+    ("2.1234567", "tariff"),
+    ("999999.999999", "999999.999999"),
+    ("-999999.999999", "-999999.999999"),
+    ("1000000", "tariff"),
+    ("-1000000", "tariff"),
+    ("NaN", "tariff"),
+    ("-inf", "tariff"),
+    ("1e3", "tariff"),
+    ('"1,000"', "tariff"),
+    ("--5", "tariff"),
+    ("\u22125", "tariff"),  # a minus sign that is no hyphen
+    ("\u0665", "tariff"),
+    ("19.25c", "tariff"),
+]
+NMIS = [
+    ("9999999999", "9999999999"),  # valid; whether anybody registered it is not asked here
+    ("QAAAVZZZZZ", "QAAAVZZZZZ"),
+    ("qaaavzzzzz", "QAAAVZZZZZ"),
+    (" 6001000001 ", "6001000001"),
+    ("20019857328", "2001985732"),
+    ("qaaavzzzzz3", "QAAAVZZZZZ"),
+    ("NBBBX111100", "NBBBX11110"),
+    ("20019857327", "nmi_check_digit"),
+    ("NBBBX111109", "nmi_check_digit"),
+    ("2001985732A", "nmi"),
+    ("600100000O", "nmi"),
+    ("600100000I", "nmi"),
+    ("600100000o", "nmi"),
+    ("600100001", "nmi"),
+    ("600100000123", "nmi"),
+    ("60010 0001", "nmi"),
+    ("6001-00001", "nmi"),
+    ("600100000\u0661", "nmi"),  # Arabic-Indic 1
+    ("2001985732\u0668", "nmi"),
+    ("60010000\u00df", "nmi"),  # upper case would make it SS
+    ("600100000\u017f", "nmi"),  # and this S
+]
+DATES = [
+    ("2025-09-30", "2025-09-30"),
+    ("2024-02-29", "2024-02-29"),
+    (" 2025-09-30 ", "2025-09-30"),
+    # Without an offset a date-time is market time.
+    ("2025-09-30T00:00", "2025-09-30"),
+    ("2025-09-30 23:55", "2025-09-30"),
+    ("2025-09-30T23:59:59", "2025-09-30"),
+    ("2025-09-30 23:59:59.999999999", "2025-09-30"),
+    ('"2025-09-30T23:59:59,5"', "2025-09-30"),
+    # With one it is brought to market time, UTC+10.
+    ("2025-09-30T13:59:59Z", "2025-09-30"),
+    ("2025-09-30T14:00:00Z", "2025-10-01"),
+    ("2025-09-30 14:00Z", "2025-10-01"),
+    ("2025-09-30T13:59:59.999Z", "2025-09-30"),
+    ("2025-12-31T14:00:00.000Z", "2026-01-01"),
+    ("2025-09-30T23:59:59+10:00", "2025-09-30"),
+    ("2025-10-01T00:00:00+1000", "2025-10-01"),
+    ("2025-10-01T00:59:59+11:00", "2025-09-30"),
+    ("2025-10-01T00:29+10:30", "2025-09-30"),
+    ("2025-09-30T08:59:59-05:00", "2025-09-30"),
+    ("2025-09-30T09:00:00-05:00", "2025-10-01"),
+    ("2025-09-30T09:00:00-0500", "2025-10-01"),
+    ("2024-02-28T15:00Z", "2024-02-29"),
+    ("2025-09-31", "date"),
+    ("2025-02-29", "date"),
+    ("2025-09-31T10:00:00Z", "date"),
+    ("2025-13-01", "date"),
+    ("2025-00-10", "date"),
+    ("2025-9-1", "date"),
+    ("20250901", "date"),
+    ("30/09/2025", "date"),
+    ("09/30/2025", "date"),
+    ("30-09-2025", "date"),
+    ("1759233600", "date"),
+    ("2025-09-30T24:00", "date"),
+    ("2025-09-30T24:00:00Z", "date"),
+    ("2025-09-30T25:00", "date"),
+    ("2025-09-30T23:60", "date"),
+    ("2025-09-30T23:59:60", "date"),
+    ("2025-09-30T", "date"),
+    ("2025-09-30T10", "date"),
+    ("2025-09-30T10:00 AM", "date"),
+    ("2025-09-30T10:00:00+25:00", "date"),
+    ("2025-09-30 AEST", "date"),
+    ("-2025-09-30", "date"),
+    ("yesterday", "date"),
+    ("\u0662\u0660\u0662\u0665-09-30", "date"),  # Arabic-Indic 2025
+    # Years that Python's dates do not have: such a day could be stored, but never read again.
+    ("0000-01-01", "date"),
+    ("9999-12-31T23:00:00-05:00", "date"),
+]
+
+
+def _field_cases(field: str, table: Iterable[tuple[str, str]]) -> list[Case]:
+    return [
+        partly(f"{field} {text}", HEADER + row(**{field: text}), 0, **{expected: 1})
+        if expected in REASONS
+        else good(f"{field} {text}", HEADER + row(**{field: text}), event(**{field: expected}))
+        for text, expected in table
+    ]
+
+
+CASES = [
+    *FILES,
+    *_field_cases("nmi", NMIS),
+    *_field_cases("day", DATES),
+    *_field_cases("energy", ENERGIES),
+    *_field_cases("tariff", TARIFFS),
+]
+
+
+class Import(NamedTuple):
+    """What an import wrote, read back."""
+
+    catalog: dict[str, dict[str, Any]]  # by key
+    events: pl.DataFrame
+    daily: pl.DataFrame
+    rejected: list[dict[str, str]]
+
+    def events_of(self, key: str) -> pl.DataFrame:
+        return self.events.filter(pl.col("source") == self.catalog[key]["source"])
+
+    def rejected_of(self, key: str) -> list[dict[str, str]]:
+        return [rejected for rejected in self.rejected if rejected["key"] == key]
+
+
+def read_back(store: ObjectStore, catalog: pl.DataFrame) -> Import:
+    (import_id,) = catalog["import_id"].unique()
+    return Import(
+        {file["key"]: file for file in catalog.drop("first_day", "last_day").to_dicts()},
+        pl.read_parquet(part(store, import_id, "events.parquet")),
+        pl.read_parquet(part(store, import_id, "daily.parquet")),
+        list(csv.DictReader(io.StringIO(part(store, import_id, "rejected.csv").decode()))),
+    )
+
+
+def part(store: ObjectStore, import_id: str, name: str) -> bytes:
+    found = store.read(f"imports/{import_id}/{name}")
+    assert found
+    return found[0]
+
+
+def put(store: ObjectStore, files: dict[str, bytes]) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(store.write, [f"events/{name}" for name in files], files.values()))
+
+
+def import_files(store: ObjectStore, files: dict[str, bytes]) -> Import:
+    put(store, files)
+    return read_back(store, import_objects(store, TIMEZONE, list_inbox(store)))
+
+
+def check(case: Case, imported: Import, key: str) -> None:
+    """Compare what became of a case's file with what the case expects."""
+    file, events, rejected = (
+        imported.catalog[key],
+        imported.events_of(key),
+        imported.rejected_of(key),
+    )
+    if case.failed is None:
+        assert file["failed"] is None
+    else:
+        assert file["failed"] is not None
+        assert case.failed in file["failed"]
+    assert file["imported"] == events.height == case.imported
+    assert {entry["reason"]: entry["rows"] for entry in file["rejected"]} == case.rejected
+    assert file["rows"] == case.imported + sum(case.rejected.values())
+    if case.events is not None:
+        assert events.sort("line").select(EVENT_COLUMNS).rows() == case.events
+
+    assert Counter(entry["reason"] for entry in rejected) == {
+        REASONS[reason]: count for reason, count in case.rejected.items()
+    }
+    lines = case.data.decode(errors="replace").split("\n")
+    for entry in rejected:
+        assert entry["row"] == lines[int(entry["line"]) - 1].rstrip("\r")
+    if case.failed is None:
+        ended = sorted([*events["line"], *(int(entry["line"]) for entry in rejected)])
+        rows = [number for number, line in enumerate(lines, 1) if line.strip(" \t\r,")]
+        assert ended == rows[1:]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_row_is_imported_or_rejected(store: ObjectStore, case: Case) -> None:
+    check(case, import_files(store, {"a.csv": case.data}), "events/a.csv")
+
+
+def test_no_file_of_a_group_harms_another(store: ObjectStore) -> None:
+    """All cases in one import: each ends as it does alone, also those behind failing ones."""
+    files = {f"{number:03d}.csv": case.data for number, case in enumerate(CASES)}
+    imported = import_files(store, files)
+    assert len(imported.catalog) == len(CASES)
+    for name, case in zip(files, CASES, strict=True):
+        check(case, imported, f"events/{name}")
+
+
+def test_first_and_last_day_are_those_of_all_rows_with_a_date(store: ObjectStore) -> None:
+    dates = ["2025-09-03", "2025-09-01", "x"]
+    data = HEADER + "".join(map(row, [*["6001000001"] * 3, "bad"], [*dates, "2025-09-30T14:00Z"]))
+    put(store, {"a.csv": data.encode(), "b.csv": HEADER.encode()})
+    catalog = import_objects(store, TIMEZONE, list_inbox(store))
+    assert catalog.select("first_day", "last_day").rows() == [
+        (date(2025, 9, 1), date(2025, 10, 1)),
+        (None, None),
+    ]
+
+
+def test_ignored_columns_are_named(store: ObjectStore) -> None:
+    data = f"Note,{COLUMNS},source\nx,{GOOD.strip()},y\n".encode()
+    assert import_files(store, {"a.csv": data}).catalog["events/a.csv"]["ignored_columns"] == (
+        "NOTE, SOURCE"
+    )
+
+
+def random_file(seed: int, rows: int) -> bytes:
+    """Make a file of many sites, days, types and tariffs, a tenth of its rows bad."""
+    draw = random.Random(seed)
+    lines = [
+        row(
+            draw.choice(["6001000001", "20019857328", "qaaavzzzzz", "9999999999"]),
+            draw.choice(["2025-09-01", "2025-09-30T14:00Z", "2025-10-01 08:05:00", "2025-08-31"]),
+            draw.choice(["Charge", "discharge"]),
+            f"{draw.randrange(20_000_000) / 1_000_000:.6f}",
+            f"{draw.randrange(-5_000_000, 40_000_000) / 1_000_000:.6f}",
+        )
+        if draw.random() > 0.1
+        else draw.choice([row(nmi="O"), row(energy="-1"), row(tariff="x"), "a,b\n", "\n", ",,,,\n"])
+        for _ in range(rows)
+    ]
+    return (HEADER + "".join(lines)).encode()
+
+
+PACKED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("a.csv.gz", gzip.compress),
+    ("a.CSV.GZ", gzip.compress),
+    ("a.csv.gz", lambda data: gzip.compress(data[:1000]) + gzip.compress(data[1000:])),
+    ("a.csv.zst", zstd),
+    ("a.csv.zst", lambda data: zstd(data[:1000]) + zstd(data[1000:])),
+]
+
+
+@pytest.mark.parametrize(("name", "pack"), PACKED)
+def test_packed_is_the_same_as_plain(
+    store: ObjectStore, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    data = random_file(1, 300)
+    imported = import_files(store, {name: pack(data), "plain.csv": data})
+    packed, plain = imported.catalog[f"events/{name}"], imported.catalog["events/plain.csv"]
+    assert packed["failed"] is None
+    assert packed["sha256"] == plain["sha256"]
+    assert packed["rejected"] == plain["rejected"]
+    events = imported.events.drop("source").rows()
+    assert Counter(events[: len(events) // 2]) == Counter(events[len(events) // 2 :])
+
+
+BROKEN = [
+    ("a.csv.gz", gzip.compress(HEADER.encode() + GOOD.encode() * 5000)[:-200]),
+    ("a.csv.gz", gzip.compress(HEADER.encode() + GOOD.encode())[:-4]),
+    ("a.csv.gz", gzip.compress(HEADER.encode()) + b"something else"),
+    ("a.csv.gz", HEADER.encode() + GOOD.encode()),
+    ("a.csv.zst", zstd(HEADER.encode() + GOOD.encode() * 5000)[:-4]),
+    ("a.csv.zst", zstd(HEADER.encode() + GOOD.encode())[:10]),
+    ("a.csv.zst", HEADER.encode() + GOOD.encode()),
+]
+
+
+@pytest.mark.parametrize("company", [{}, {"b.csv": (HEADER + GOOD).encode()}])
+@pytest.mark.parametrize(("name", "data"), BROKEN)
+def test_a_broken_archive_is_a_failed_import(
+    store: ObjectStore, name: str, data: bytes, company: dict[str, bytes]
+) -> None:
+    imported = import_files(store, {name: data, **company})
+    assert imported.catalog[f"events/{name}"]["failed"].startswith("broken archive: ")
+    assert imported.events.height == len(company)
+    assert imported.rejected == []
+
+
+def test_grouped_gives_the_same_events_as_each_alone(store: ObjectStore) -> None:
+    files = {f"{number:02d}.csv": random_file(number, 40) for number in range(20)}
+    files["10.csv"] = f"{COLUMNS},NOTE\n{GOOD.strip()},x\n{GOOD}".encode()
+    files["15.csv.gz"] = gzip.compress(files.pop("15.csv"))
+    put(store, files)
+    inbox = list_inbox(store)
+    assert grouped(inbox) == [inbox]
+
+    def seen(imports: list[Import]) -> tuple[Counter[Any], Counter[Any], list[Any]]:
+        columns = ("source", "line", *EVENT_COLUMNS)
+        keys = [{file["source"]: key for key, file in i.catalog.items()} for i in imports]
+        events = Counter(
+            (key[event[0]], *event[1:])
+            for key, i in zip(keys, imports, strict=True)
+            for event in i.events.select(columns).rows()
+        )
+        counts = [
+            (key, file["sha256"], file["rows"], file["imported"], file["rejected"])
+            for i in imports
+            for key, file in sorted(i.catalog.items())
+        ]
+        return events, Counter(tuple(r.values()) for i in imports for r in i.rejected), counts
+
+    def one(objects: list[Any]) -> Import:
+        return read_back(store, import_objects(store, TIMEZONE, objects))
+
+    with ThreadPoolExecutor(4) as pool:
+        alone = list(pool.map(one, [[version] for version in inbox]))
+    together = one(inbox)
+    assert seen([together]) == seen(alone)
+    assert together.events.height > 500
+
+
+def test_objects_are_grouped_by_size(store: ObjectStore) -> None:
+    put(store, {"a.csv": b"", "b.csv": b"x" * (5 << 20), "c.csv": b"x", "notes.txt": b""})
+    assert [[version.key for version in group] for group in grouped(list_inbox(store))] == [
+        ["events/b.csv"],
+        ["events/a.csv", "events/c.csv"],
+    ]
+
+
+def test_importing_twice_gives_the_same_bytes(store: ObjectStore) -> None:
+    """Also of 100,000 rows, which several threads parse and sum."""
+    put(store, {"a.csv": random_file(1, 100_000), "b.csv": random_file(2, 1000)})
+    inbox = list_inbox(store)
+    written = []
+    for _ in range(2):
+        catalog = import_objects(store, TIMEZONE, inbox)
+        name = catalog["import_id"][0]
+        parts = ("events.parquet", "daily.parquet", "rejected.csv")
+        written.append([part(store, name, file) for file in parts])
+    assert written[0] == written[1]
+
+
+def test_daily_sums_are_those_of_the_events(store: ObjectStore) -> None:
+    # Products of the greatest numbers have 27 digits: more than 64 bits hold.
+    greatest = row(energy="999999999.999999", tariff="-999999.999999", event_type="Charge")
+    rare = HEADER.encode() + greatest.encode() * 40
+    imported = import_files(store, {"a.csv": random_file(3, 2000), "b.csv": rare})
+    sums: dict[tuple[Any, ...], list[Any]] = {}
+    columns = ("source", *EVENT_COLUMNS)
+    for source, nmi, day, event_type, energy, tariff in imported.events.select(columns).rows():
+        total = sums.setdefault((source, nmi, day, event_type, tariff < 0), [0, 0, 0])
+        total[0] += 1
+        total[1] += Fraction(energy)
+        total[2] += Fraction(energy) * Fraction(tariff)
+    daily = [
+        (key, [events, Fraction(energy), Fraction(value)])
+        for *key, events, energy, value in imported.daily.rows()
+    ]
+    assert daily == [(list(key), sums[key]) for key in sorted(sums)]
+
+
+def test_objects_replaced_or_deleted_meanwhile_are_left_out(store: ObjectStore) -> None:
+    put(store, {f"{name}.csv": (HEADER + GOOD).encode() for name in "abcd"})
+    listed = list_inbox(store)
+    store.write("events/a.csv", (HEADER + GOOD + GOOD).encode())
+    store.client.delete_object(Bucket=store.bucket, Key=f"{store.prefix}events/c.csv")
+    imported = read_back(store, import_objects(store, TIMEZONE, listed))
+    assert list(imported.catalog) == ["events/b.csv", "events/d.csv"]
+    assert [imported.events_of(key).height for key in imported.catalog] == [1, 1]
+
+    later = list_inbox(store)
+    add_to_catalog(store, import_objects(store, TIMEZONE, listed))
+    pending = current(read_catalog(store)[0], later).filter(pl.col("import_id").is_null())
+    assert pending["key"].to_list() == ["events/a.csv"]
+
+
+@pytest.mark.parametrize("names", [["a.csv"], ["a.csv", "b.csv"]])
+def test_an_import_of_which_nothing_is_left_is_empty(store: ObjectStore, names: list[str]) -> None:
+    put(store, dict.fromkeys(names, GOOD.encode()))
+    listed = list_inbox(store)
+    put(store, dict.fromkeys(names, b"new"))
+    catalog = import_objects(store, TIMEZONE, listed)
+    assert catalog.is_empty()
+    add_to_catalog(store, catalog)
+    assert read_catalog(store)[0].is_empty()
+
+
+def test_a_late_importer_does_not_change_what_is_committed(store: ObjectStore) -> None:
+    """Two list the same; one commits, then a file is replaced, then the other imports."""
+    put(store, {"a.csv": (HEADER + GOOD).encode(), "b.csv": (HEADER + row(energy="7")).encode()})
+    listed = list_inbox(store)
+    committed = import_objects(store, TIMEZONE, listed)
+    add_to_catalog(store, committed)
+    before = read_back(store, committed)
+    store.write("events/a.csv", (HEADER + GOOD + GOOD).encode())
+    late = import_objects(store, TIMEZONE, listed)
+    add_to_catalog(store, late)
+    after = read_back(store, committed)
+    assert late["key"].to_list() == ["events/b.csv"]
+    assert after.events_of("events/b.csv").equals(before.events_of("events/b.csv"))
+    assert after.daily.equals(before.daily)
+
+
+def test_adding_to_the_catalog_twice_changes_nothing(store: ObjectStore) -> None:
+    put(store, {"a.csv": (HEADER + GOOD).encode(), "b.csv": b"broken"})
+    catalog = import_objects(store, TIMEZONE, list_inbox(store))
+    add_to_catalog(store, catalog)
+    before = read_catalog(store)
+    add_to_catalog(store, catalog)
+    after = read_catalog(store)
+    assert after[1] == before[1]
+    assert after[0].equals(before[0])
+    assert after[0].equals(catalog)
+
+
+def test_racing_additions_all_end_in_the_catalog(store: ObjectStore, settings: Settings) -> None:
+    put(store, {f"{number:02d}.csv": (HEADER + GOOD).encode() for number in range(40)})
+    catalog = import_objects(store, TIMEZONE, list_inbox(store))
+
+    def add(first: int) -> None:
+        mine = ObjectStore(settings)
+        for number in range(first, first + 5):
+            add_to_catalog(mine, catalog.slice(number, 1))
+        mine.client.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(0, 40, 5)))
+    found = read_catalog(store)[0]
+    assert found.height == 40
+    assert found.sort("key").equals(catalog.sort("key"))
