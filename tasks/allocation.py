@@ -129,12 +129,12 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
         "select vpp, nmi, own_cents::decimal(38, 19) from site_months order by vpp, nmi"
     ).fetchall()
     claims = connection.execute(
-        "select vpp, nmi, (capacity_kwh * 1000000)::hugeint,"
+        "select vpp, nmi, (capacity_kwh::decimal(38, 6) * 1000000)::hugeint,"
         " sum(1::bigint << (day(day) - 1))::bigint"
         " from site_days where capacity_kwh > 0 group by vpp, nmi, capacity_kwh"
     ).fetchall()
     pools = connection.execute(
-        "select vpp, day(day), pool_cents::decimal(38, 19), (capacity_kwh * 1000000)::hugeint"
+        "select vpp, day(day), pool_cents::decimal(38, 19), (capacity_kwh::decimal(38, 6) * 1000000)::hugeint"
         " from pools where pool_cents != 0"
     ).fetchall()
     targets = dict(

@@ -39,13 +39,12 @@ Nmi = Annotated[str, AfterValidator(canonical_nmi)]
 _PlainDecimal = PlainSerializer(lambda number: format(number, "f"), return_type=str)
 Percentage = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4), _PlainDecimal]
 Kwh = Annotated[Decimal, Field(ge=0, lt=10**9, decimal_places=6), _PlainDecimal]
-# No fee and a fee of zero are the same thing; the log says "0".
-Fee = Annotated[
-    Decimal,
+# No fee and a fee of zero are the same thing; the log says "0". None is only "not given".
+_fee = (
     BeforeValidator(lambda fee: "0" if fee is None else fee),
     Field(ge=0, lt=10**6, decimal_places=4),
-    _PlainDecimal,
-]
+)
+Fee = Annotated[Decimal, *_fee, _PlainDecimal]
 ChargeEvents = Literal["cost", "revenue"]
 NegativeBalances = Literal["site", "vpp"]
 
@@ -122,7 +121,7 @@ class UpdateVpp(_VppChange):
     change: Literal["update-vpp"] = "update-vpp"
     name: Text | None = None
     revenue_percentage: Percentage | None = None
-    daily_fee_aud: Fee | None = None
+    daily_fee_aud: Annotated[Decimal | None, *_fee] = None
     charge_events: ChargeEvents | None = None
     negative_balances: NegativeBalances | None = None
 

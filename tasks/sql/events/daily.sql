@@ -2,6 +2,7 @@
 -- day, event type and sign of the tariff, in that order.
 -- energy_kwh is their sum; value_cents the exact sum of energy x tariff (kWh x cents
 -- per kWh, 12 decimals), without the sign that the event type gives it.
+-- (DuckDB keeps the product of two 64-bit decimals in 64 bits unless one is widened.)
 select
     source,
     nmi,
@@ -10,7 +11,7 @@ select
     tariff_cents_per_kwh < 0 as is_negative_tariff,
     count(*) as events,
     sum(energy_kwh) as energy_kwh,
-    sum(energy_kwh * tariff_cents_per_kwh) as value_cents
+    sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
 from read_parquet($events)
 group by source, nmi, day, event_type, tariff_cents_per_kwh < 0
 order by source, nmi, day, event_type, is_negative_tariff

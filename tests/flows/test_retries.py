@@ -1,0 +1,154 @@
+"""S3 that fails passingly costs a run some time; bad data and wrong rights end it at once."""
+
+from typing import NamedTuple
+
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+from prefect import Task
+from prefect.client.orchestration import SyncPrefectClient
+
+from flows.registry import create_vpp
+from flows.settle import settle_month
+from tasks import steps
+from tests.flows.failing_s3 import Proxy
+from tests.flows.polling import task_runs
+from tests.flows.sample import TOTALS, bytes_at, end, json_at, keys, lay_out, refusal
+from tests.through_s3 import Place
+
+pytestmark = pytest.mark.usefixtures("prefect_api", "quick")
+
+OF_BOTO3 = 8  # attempts that boto3 makes before a task hears of a failure
+REPORT = "reports/2025-09/test-vpp-one.json"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the waits between attempts; there are as many as ever."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0.0)
+    for stage in vars(steps).values():
+        if isinstance(stage, Task):
+            monkeypatch.setattr(stage, "retry_delay_seconds", [0.01] * 4)
+
+
+class Outage(NamedTuple):
+    """Requests that fail for longer than boto3 tries, and the task that has to try again."""
+
+    request: str
+    status: int | None
+    task: str
+
+
+OUTAGES = {
+    "listing the inbox": Outage(r"GET .*prefix=\S*events/", 503, "list the inbox"),
+    "reading the catalog": Outage(r"HEAD .*catalog.parquet", 503, "list the inbox"),
+    "reading an event file": Outage(
+        r"GET .*/events/events_file.csv", 503, "import events/events_file.csv"
+    ),
+    "writing the import": Outage(
+        r"PUT .*/imports/.*/daily.parquet", 503, "import events/events_file.csv"
+    ),
+    "committing the import": Outage(
+        r"PUT .*/imports/catalog.parquet", 503, "import events/events_file.csv"
+    ),
+    "reading the daily sums": Outage(r"GET .*/daily.parquet", 500, "settle 2025-09"),
+    "reading the registry": Outage(r"HEAD .*/registry/changes.jsonl", None, "settle 2025-09"),
+    "looking at what is published": Outage(
+        r"GET .*prefix=\S*reports/", None, "look at what is published"
+    ),
+    "writing a revision": Outage(r"PUT .*/r1.json", None, "publish 2025-09"),
+    "making it the current report": Outage(r"PUT .*/test-vpp-one.json", 503, "publish 2025-09"),
+}
+
+
+@pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
+def test_a_task_outlasts_boto3(
+    place: Place, proxy: Proxy, client: SyncPrefectClient, outage: Outage
+) -> None:
+    lay_out(place)
+    proxy.answer(outage.request, outage.status, times=OF_BOTO3 + 1)
+
+    state = end(settle_month, "2025-09")
+
+    assert state.is_completed(), state.message
+    assert proxy.is_used_up()
+    assert state.result()["outcome"] == "published"
+    assert json_at(place, REPORT)["totals"].items() >= TOTALS.items()
+    assert bytes_at(place, REPORT) == bytes_at(place, REPORT.replace(".json", "/r1.json"))
+    assert state.state_details.flow_run_id is not None
+    counts = [r.run_count for r in task_runs(client, state.state_details.flow_run_id, outage.task)]
+    assert max(counts) == 2
+
+
+def test_a_registry_change_is_recorded_once(place: Place, proxy: Proxy) -> None:
+    """Also when the connection breaks between the write and its answer, again and again."""
+    proxy.answer(r"PUT .*/registry/changes.jsonl", 503, times=OF_BOTO3 + 1)
+    assert end(create_vpp, "Test VPP One", 20).is_completed()
+    assert len(bytes_at(place, "registry/changes.jsonl").splitlines()) == 1
+
+
+def test_a_short_outage_is_boto3s_affair(
+    place: Place, proxy: Proxy, client: SyncPrefectClient
+) -> None:
+    lay_out(place)
+    proxy.answer(r"GET .*prefix=\S*events/", 503, times=OF_BOTO3 - 1)
+    state = end(settle_month, "2025-09")
+    assert state.is_completed(), state.message
+    assert state.state_details.flow_run_id is not None
+    runs = task_runs(client, state.state_details.flow_run_id, "list the inbox")
+    assert {run.run_count for run in runs} == {1}
+
+
+def test_an_outage_without_end_fails_the_run(
+    place: Place, proxy: Proxy, client: SyncPrefectClient
+) -> None:
+    lay_out(place)
+    proxy.answer(r"PUT .*/r1.json", 503, times=10_000)
+    state = end(settle_month, "2025-09")
+    assert state.is_failed()
+    assert keys(place, "reports/") == []
+    [record] = [json_at(place, key) for key in keys(place, "runs/")]
+    assert record["outcome"] == "failed"
+    assert "503" in record["reason"]
+    assert state.state_details.flow_run_id is not None
+    [publish] = task_runs(client, state.state_details.flow_run_id, "publish 2025-09")
+    assert publish.run_count == 5
+
+
+def test_missing_rights_are_not_tried_again(
+    place: Place, proxy: Proxy, client: SyncPrefectClient
+) -> None:
+    lay_out(place)
+    proxy.answer(r"PUT .*/r1.json", 403, times=10_000)
+    state = end(settle_month, "2025-09")
+    assert state.is_failed()
+    assert "403" in (state.message or "")
+    assert state.state_details.flow_run_id is not None
+    [publish] = task_runs(client, state.state_details.flow_run_id, "publish 2025-09")
+    assert publish.run_count == 1
+
+
+def test_bad_data_is_not_tried_again(place: Place, client: SyncPrefectClient) -> None:
+    lay_out(place)
+    place.store.write("events/broken.csv", b"x\n")
+    state = end(settle_month, "2025-09")
+    assert state.state_details.flow_run_id is not None
+    runs = task_runs(client, state.state_details.flow_run_id, "settle 2025-09")
+    assert [(run.state_name, run.run_count) for run in runs] == [("Failed", 1)]
+
+
+def test_a_refused_change_is_not_tried_again(place: Place, client: SyncPrefectClient) -> None:
+    lay_out(place)
+    state = end(create_vpp, "Test VPP One", 20)
+    assert state.is_failed()
+    assert state.state_details.flow_run_id is not None
+    runs = task_runs(client, state.state_details.flow_run_id, "append to the registry")
+    assert [(run.state_name, run.run_count) for run in runs] == [("Failed", 1)]
+
+
+def test_a_refusal_is_still_told_when_its_record_cannot_be_written(
+    place: Place, proxy: Proxy
+) -> None:
+    lay_out(place)
+    place.store.write("events/broken.csv", b"x\n")
+    proxy.answer(r"PUT .*/runs/", 503, times=10_000)
+    assert "2025-09 is not settled: 1 file(s)" in refusal(settle_month, "2025-09")

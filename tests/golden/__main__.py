@@ -1,0 +1,42 @@
+"""Write the expected reports of the demo data and the report's JSON Schema: `make golden`."""
+
+import json
+from pathlib import Path
+
+from tasks.core.change_file import read_changes
+from tasks.core.report import json_schema
+from tasks.io.embedded_s3 import embedded_s3
+from tasks.io.registry_log import append_changes
+from tests.through_s3 import Place
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent.parent
+MONTHS = ("2025-06", "2025-07", "2025-08", "2025-09")
+
+
+def demo_reports() -> dict[str, bytes]:
+    """Settle the demo data; return each report's bytes by file name."""
+    place = Place()
+    data = ROOT / "data" / "demo"
+    changes = read_changes((data / "registry.jsonl").read_bytes())
+    append_changes(place.store, place.settings, changes, "test")
+    for path in sorted((data / "events").rglob("*.csv*")):
+        place.store.upload(path, f"events/{path.relative_to(data / 'events').as_posix()}")
+    place.import_new()
+    return {
+        f"{month}-{report.settlement.vpp_id}.json": report.to_bytes()
+        for month in MONTHS
+        for report in place.settle(month).reports
+    }
+
+
+def schema_bytes() -> bytes:
+    """Return the published JSON Schema."""
+    return (json.dumps(json_schema(), indent=2) + "\n").encode()
+
+
+if __name__ == "__main__":
+    with embedded_s3():
+        for name, data in demo_reports().items():
+            (FOLDER / name).write_bytes(data)
+    (ROOT / "data" / "report.schema.json").write_bytes(schema_bytes())

@@ -1,0 +1,112 @@
+"""Every check passes on good books, and fails on books that are wrong in just that way."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from tasks.allocation import CHECKS, CheckFailed, Inputs, allocate, check
+from tasks.core.month import Month
+from tasks.core.registry import Registry, parse_change
+from tasks.io.warehouse import sql, warehouse
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CHANGES = [
+    {"change": "create-vpp", "name": "a", "revenue_percentage": "20", "daily_fee_aud": "0.30"},
+    {"change": "create-site", "nmi": "6001000001", "vpp": "a", "address": "1 A St"},
+    {"change": "create-site", "nmi": "6001000002", "vpp": "a", "address": "2 A St"},
+    {
+        "change": "add-battery",
+        "nmi": "6001000001",
+        "serial": "s",
+        "manufacturer": "m",
+        "capacity_kwh": "10",
+    },
+]
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, object]]]:
+    registry = Registry()
+    log = tmp_path / "changes.jsonl"
+    log.write_text(
+        "".join(
+            registry.add(parse_change(change), NOW.date(), NOW, "test").line() + "\n"
+            for change in CHANGES
+        )
+    )
+    daily = tmp_path / "import.parquet"
+    days = [("6001000001", 1, "400.5"), ("6001000002", 2, "99.25"), ("6009999999", 3, "5")]
+    pl.DataFrame(
+        [
+            (0, nmi, date(2025, 9, day), "discharge", False, 1, Decimal(1), Decimal(value))
+            for nmi, day, value in days
+        ],
+        schema={
+            "source": pl.Int32,
+            "nmi": pl.String,
+            "day": pl.Date,
+            "event_type": pl.String,
+            "is_negative_tariff": pl.Boolean,
+            "events": pl.Int64,
+            "energy_kwh": pl.Decimal(38, 6),
+            "value_cents": pl.Decimal(38, 12),
+        },
+        orient="row",
+    ).write_parquet(daily)
+    files = pl.DataFrame(
+        {
+            "key": ["events/a.csv"],
+            "etag": ["e"],
+            "import_id": ["import"],
+            "source": [0],
+            "imported": [3],
+            "rejected_rows": [0],
+        }
+    )
+    with warehouse(tmp_path) as connection:
+        allocate(connection, Inputs(Month(2025, 9), NOW, files, [daily], log))
+        yield connection, {"daily": [str(daily)]}
+
+
+DAMAGES = {
+    "check_imports_whole": "update inputs set imported = 4",
+    "check_one_vpp_a_day": "insert into site_days select 'b', nmi, day, 0 from site_days limit 1",
+    "check_members_have_terms": "delete from vpp_days where day = '2025-09-30'",
+    "check_events_accounted": "update site_months set events = events + 1",
+    "check_exact_shares_add_up": "update pools set pool_cents = pool_cents + 0.000000000001",
+    "check_sites_add_up": "update site_statements set before_fees_cents = before_fees_cents - 1",
+    "check_fees_within_bounds": "update site_statements set fee_cents = before_fees_cents + 1",
+    "check_money_conserved": "update vpp_statements set cost_only_cents = cost_only_cents + 1",
+}
+
+
+def test_every_check_has_a_file_and_a_damage() -> None:
+    assert set(DAMAGES) == set(CHECKS)
+    for name in CHECKS:
+        assert sql(f"checks/{name}").startswith("-- ")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_fails_on_its_damage(
+    books: tuple[duckdb.DuckDBPyConnection, dict[str, object]], name: str
+) -> None:
+    connection, parameters = books
+    check(connection, parameters)
+    connection.execute(DAMAGES[name])
+    with pytest.raises(CheckFailed) as failure:
+        check(connection, parameters)
+    assert name in str(failure.value)
+
+
+def test_the_message_says_which_vpp_and_by_how_much(
+    books: tuple[duckdb.DuckDBPyConnection, dict[str, object]],
+) -> None:
+    connection, parameters = books
+    connection.execute(DAMAGES["check_money_conserved"])
+    with pytest.raises(CheckFailed, match="vpp a, cents_too_many 1"):
+        check(connection, parameters)

@@ -1,0 +1,835 @@
+"""The registry: what each change does, what is refused in which words, and what the log holds."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from tasks.core.change_file import read_changes
+from tasks.core.errors import Refused
+from tasks.core.registry import Change, Registry, parse_change, slug
+from tasks.core.settings import Settings
+from tasks.io.object_store import ObjectStore
+from tasks.io.registry_log import LOG_KEY, append_changes, read_log
+
+AT = datetime(2025, 8, 30, 1, 2, 3, tzinfo=UTC)
+TODAY = date(2025, 8, 30)
+
+Json = dict[str, Any]
+
+
+def vpp(name: str, **fields: Any) -> Json:
+    return {"change": "create-vpp", "name": name, "revenue_percentage": "20", **fields}
+
+
+def update_vpp(reference: str, **fields: Any) -> Json:
+    return {"change": "update-vpp", "vpp": reference, **fields}
+
+
+def site(nmi: str, reference: str, **fields: Any) -> Json:
+    return {"change": "create-site", "nmi": nmi, "vpp": reference, "address": "1 King St", **fields}
+
+
+def assign(nmi: str, reference: str | None, **fields: Any) -> Json:
+    return {"change": "assign-site", "nmi": nmi, "vpp": reference, **fields}
+
+
+def battery(serial: str, nmi: str, capacity_kwh: Any = "13.5", **fields: Any) -> Json:
+    added = {"change": "add-battery", "serial": serial, "nmi": nmi, "manufacturer": "Tesla"}
+    return {**added, "capacity_kwh": capacity_kwh, **fields}
+
+
+def update_battery(serial: str, **fields: Any) -> Json:
+    return {"change": "update-battery", "serial": serial, **fields}
+
+
+def remove(serial: str, **fields: Any) -> Json:
+    return {"change": "remove-battery", "serial": serial, **fields}
+
+
+# What the tests start from.
+BASE = [
+    vpp("Test VPP One", daily_fee_aud="0.30"),
+    vpp("Late VPP", effective_from="2025-10-01"),
+    site("6001000001", "test-vpp-one"),
+    site("6001000002", "test-vpp-one", effective_from="2025-09-10"),
+    battery("S1", "6001000001"),
+    battery("S2", "6001000001"),
+    remove("S2", effective_from="2025-08-15"),
+]
+
+
+def parsed(changes: Iterable[Json]) -> list[tuple[int, Change | Refused]]:
+    numbered: list[tuple[int, Change | Refused]] = []
+    for number, fields in enumerate(changes, 1):
+        try:
+            numbered.append((number, parse_change(fields)))
+        except Refused as problem:
+            numbered.append((number, problem))
+    return numbered
+
+
+def append(
+    store: ObjectStore, settings: Settings, *changes: Json, now: datetime = AT
+) -> list[Change]:
+    return append_changes(store, settings, parsed(changes), "flow-run/1", lambda: now)
+
+
+def registry(*changes: Json) -> Registry:
+    known = Registry()
+    for change in changes:
+        known.add(parse_change(change), TODAY, AT, "test")
+    return known
+
+
+def log_lines(store: ObjectStore) -> list[Json]:
+    return [json.loads(line) for line in read_log(store).splitlines()]
+
+
+# A change on top of BASE, and what the log says of it.
+RECORDED = [
+    (
+        vpp("VPP Two!", revenue_percentage=12.5),
+        {
+            "vpp": "vpp-two",
+            "name": "VPP Two!",
+            "revenue_percentage": "12.5",
+            "daily_fee_aud": "0",
+            "charge_events": "cost",
+            "negative_balances": "site",
+            "effective_from": None,
+        },
+    ),
+    (
+        vpp(
+            " Two ",
+            vpp="second",
+            revenue_percentage="100.0000",
+            daily_fee_aud=None,
+            charge_events="revenue",
+            negative_balances="vpp",
+            effective_from="2024-02-29",
+        ),
+        {
+            "vpp": "second",
+            "name": "Two",
+            "revenue_percentage": "100.0000",
+            "daily_fee_aud": "0",
+            "charge_events": "revenue",
+            "negative_balances": "vpp",
+            "effective_from": "2024-02-29",
+        },
+    ),
+    (
+        update_vpp("Test VPP One", revenue_percentage=0, daily_fee_aud="0.005"),
+        {
+            "vpp": "test-vpp-one",
+            "revenue_percentage": "0",
+            "daily_fee_aud": "0.005",
+            "effective_from": "2025-08-30",
+        },
+    ),
+    (
+        update_vpp("test-vpp-one", name="New Name", effective_from=None),
+        {"vpp": "test-vpp-one", "name": "New Name", "effective_from": None},
+    ),
+    (
+        update_vpp("test-vpp-one", daily_fee_aud=None),  # no fee is a fee of zero
+        {"vpp": "test-vpp-one", "daily_fee_aud": "0", "effective_from": "2025-08-30"},
+    ),
+    (
+        update_vpp("test-vpp-one", daily_fee_aud="1E+1"),
+        {"vpp": "test-vpp-one", "daily_fee_aud": "10", "effective_from": "2025-08-30"},
+    ),
+    (
+        update_vpp("test-vpp-one", charge_events="revenue", negative_balances="vpp"),
+        {
+            "vpp": "test-vpp-one",
+            "charge_events": "revenue",
+            "negative_balances": "vpp",
+            "effective_from": "2025-08-30",
+        },
+    ),
+    (
+        site("20019857328", "TEST vpp one", address=' 426 King St, Büro \u2028 \\ "3" '),
+        {
+            "nmi": "2001985732",
+            "vpp": "test-vpp-one",
+            "address": '426 King St, Büro \u2028 \\ "3"',
+            "effective_from": None,
+        },
+    ),
+    (
+        site("qaaavzzzzz", "Late VPP", effective_from="2025-10-01"),
+        {
+            "nmi": "QAAAVZZZZZ",
+            "vpp": "late-vpp",
+            "address": "1 King St",
+            "effective_from": "2025-10-01",
+        },
+    ),
+    (
+        {"change": "update-site", "nmi": "6001000001", "address": "2 King St"},
+        {"nmi": "6001000001", "address": "2 King St", "effective_from": "2025-08-30"},
+    ),
+    (
+        assign("6001000001", None),
+        {"nmi": "6001000001", "vpp": None, "effective_from": "2025-08-30"},
+    ),
+    (
+        assign("6001000001", "LATE VPP", effective_from="2025-10-16"),
+        {"nmi": "6001000001", "vpp": "late-vpp", "effective_from": "2025-10-16"},
+    ),
+    (
+        battery("S3", "6001000001", 0),
+        {
+            "nmi": "6001000001",
+            "manufacturer": "Tesla",
+            "serial": "S3",
+            "capacity_kwh": "0",
+            "effective_from": None,
+        },
+    ),
+    (
+        battery("S2", "6001000002", "1E+1", effective_from="2025-09-10"),
+        {
+            "nmi": "6001000002",
+            "manufacturer": "Tesla",
+            "serial": "S2",
+            "capacity_kwh": "10",
+            "effective_from": "2025-09-10",
+        },
+    ),
+    (
+        update_battery("S1", capacity_kwh="999999999.999999", manufacturer="sonnen"),
+        {
+            "serial": "S1",
+            "capacity_kwh": "999999999.999999",
+            "manufacturer": "sonnen",
+            "effective_from": "2025-08-30",
+        },
+    ),
+    (remove("S1"), {"serial": "S1", "effective_from": "2025-08-30"}),
+]
+
+
+@pytest.mark.parametrize(("change", "line"), RECORDED)
+def test_a_change_is_recorded(
+    store: ObjectStore, settings: Settings, change: Json, line: Json
+) -> None:
+    append(store, settings, *BASE)
+    before = read_log(store)
+    (recorded,) = append(store, settings, change)
+    log = read_log(store)
+    assert log.startswith(before)
+    added = json.loads(log.removeprefix(before))
+    assert added == {
+        "seq": 8,
+        "recorded_at": "2025-08-30T01:02:03Z",
+        "recorded_by": "flow-run/1",
+        "change": change["change"],
+        **line,
+    }
+    assert parse_change(recorded.line()) == recorded
+
+
+def test_a_line_of_the_log_begins_with_when_and_what_and_ends_with_since_when(
+    store: ObjectStore, settings: Settings
+) -> None:
+    append(store, settings, *BASE, *(change for change, _ in RECORDED[2:7]))
+    for line in log_lines(store):
+        assert list(line)[:4] == ["seq", "recorded_at", "recorded_by", "change"]
+        assert list(line)[-1] == "effective_from"
+
+
+REFUSED: list[tuple[Json, str]] = [
+    # What is not there.
+    (
+        site("6001000003", "VPP Three"),
+        "vpp: there is no VPP 'VPP Three'; make it with create-vpp first",
+    ),
+    (
+        update_vpp("three", name="x"),
+        "vpp: there is no VPP 'three'; make it with create-vpp first",
+    ),
+    (assign("6001000001", "three"), "vpp: there is no VPP 'three'; make it with create-vpp first"),
+    (
+        assign("6001000003", "test-vpp-one"),
+        "nmi: there is no site 6001000003; make it with create-site first",
+    ),
+    (
+        {"change": "update-site", "nmi": "6001000003", "address": "x"},
+        "nmi: there is no site 6001000003; make it with create-site first",
+    ),
+    (
+        battery("S3", "6001000003"),
+        "nmi: there is no site 6001000003; make it with create-site first",
+    ),
+    (
+        update_battery("S3", capacity_kwh="1"),
+        "serial: there is no battery S3; make it with add-battery first",
+    ),
+    (remove("S3"), "serial: there is no battery S3; make it with add-battery first"),
+    (remove("S2"), "serial: battery S2 is not installed on 2025-08-30"),
+    # What is there already.
+    (vpp("Test VPP One"), "vpp test-vpp-one exists already; use update-vpp"),
+    (vpp("TEST  VPP (one)"), "vpp test-vpp-one exists already; use update-vpp"),
+    (
+        vpp("TEST VPP ONE", vpp="other"),
+        "name: 'TEST VPP ONE' is the name or id of VPP test-vpp-one; choose another",
+    ),
+    (
+        vpp("test-vpp-one", vpp="other"),
+        "name: 'test-vpp-one' is the name or id of VPP test-vpp-one; choose another",
+    ),
+    (
+        update_vpp("late-vpp", name="test vpp one", effective_from="2025-10-01"),
+        "name: 'test vpp one' is the name or id of VPP test-vpp-one; choose another",
+    ),
+    (site("6001000001", "test-vpp-one"), "site 6001000001 exists already; use update-site"),
+    (
+        battery("S1", "6001000002", effective_from="2025-09-10"),
+        "serial: battery S1 is installed at site 6001000001; use update-battery, "
+        "or remove-battery there first",
+    ),
+    (
+        battery("S2", "6001000001", effective_from="2025-08-14"),
+        "serial: battery S2 is installed at site 6001000001; use update-battery, "
+        "or remove-battery there first",
+    ),
+    # Before the beginning.
+    (
+        site("6001000003", "late-vpp"),
+        "effective_from: vpp late-vpp starts on 2025-10-01, which is after the beginning; "
+        "give 2025-10-01 or later",
+    ),
+    (
+        assign("6001000001", "Late VPP", effective_from="2025-09-30"),
+        "effective_from: vpp late-vpp starts on 2025-10-01, which is after 2025-09-30; "
+        "give 2025-10-01 or later",
+    ),
+    (
+        update_vpp("late-vpp", revenue_percentage="5"),
+        "effective_from: vpp late-vpp starts on 2025-10-01, which is after 2025-08-30; "
+        "give 2025-10-01 or later",
+    ),
+    (
+        assign("6001000002", None),
+        "effective_from: site 6001000002 starts on 2025-09-10, which is after 2025-08-30; "
+        "give 2025-09-10 or later",
+    ),
+    (
+        battery("S3", "6001000002"),
+        "effective_from: site 6001000002 starts on 2025-09-10, which is after the beginning; "
+        "give 2025-09-10 or later",
+    ),
+    # Nothing.
+    (update_vpp("test-vpp-one"), "update-vpp of test-vpp-one changes nothing; give at least one"),
+    (update_battery("S1"), "update-battery of S1 changes nothing; give at least one field"),
+    ({"change": "update-site", "nmi": "6001000001"}, "address: Field required"),
+    ({"change": "assign-site", "nmi": "6001000001"}, "vpp: Field required"),
+    (vpp("!?"), "name: '!?' has no letter or digit"),
+    (vpp(" "), "name: String should have at least 1 character (given: ' ')"),
+    (site("6001000003", "test-vpp-one", address=""), "address: String should have at least 1"),
+    # Numbers.
+    (
+        vpp("x", revenue_percentage="100.0001"),
+        "revenue_percentage: Input should be less than or equal to 100 (given: '100.0001')",
+    ),
+    (
+        vpp("x", revenue_percentage="-1"),
+        "revenue_percentage: Input should be greater than or equal to 0 (given: '-1')",
+    ),
+    (
+        vpp("x", revenue_percentage="NaN"),
+        "revenue_percentage: Input should be a finite number (given: 'NaN')",
+    ),
+    (
+        vpp("x", revenue_percentage="20%"),
+        "revenue_percentage: Input should be a valid decimal (given: '20%')",
+    ),
+    (
+        update_vpp("test-vpp-one", revenue_percentage="33.33333"),
+        "revenue_percentage: Decimal input should have no more than 4 decimal places "
+        "(given: '33.33333')",
+    ),
+    (
+        vpp("x", daily_fee_aud="-0.01"),
+        "daily_fee_aud: Input should be greater than or equal to 0 (given: '-0.01')",
+    ),
+    (
+        vpp("x", daily_fee_aud="0.00005"),
+        "daily_fee_aud: Decimal input should have no more than 4 decimal places",
+    ),
+    (
+        vpp("x", daily_fee_aud="Infinity"),
+        "daily_fee_aud: Input should be a finite number (given: 'Infinity')",
+    ),
+    (
+        vpp("x", daily_fee_aud="1000000"),
+        "daily_fee_aud: Input should be less than 1000000 (given: '1000000')",
+    ),
+    (
+        battery("S3", "6001000001", "-13.5"),
+        "capacity_kwh: Input should be greater than or equal to 0 (given: '-13.5')",
+    ),
+    (
+        update_battery("S1", capacity_kwh="0.0000001"),
+        "capacity_kwh: Decimal input should have no more than 6 decimal places",
+    ),
+    (
+        battery("S3", "6001000001", "nan"),
+        "capacity_kwh: Input should be a finite number (given: 'nan')",
+    ),
+    (
+        battery("S3", "6001000001", "1000000000"),
+        "capacity_kwh: Input should be less than 1000000000 (given: '1000000000')",
+    ),
+    # NMIs, fields and kinds.
+    (
+        site("600100000O", "test-vpp-one"),
+        "nmi: '600100000O' is not an NMI: 10 letters (without I and O) and digits, "
+        "or 11 with the check digit",
+    ),
+    (
+        site("20019857327", "test-vpp-one"),
+        "nmi: '20019857327' has the wrong check digit: 2001985732 takes 8",
+    ),
+    (vpp("x", fee="1"), "fee: no such field in a create-vpp"),
+    (assign("6001000001", None, address="x"), "address: no such field in a assign-site"),
+    (vpp("x", charge_events="free"), "charge_events: Input should be 'cost' or 'revenue'"),
+    (vpp("x", vpp="No Id"), "vpp: String should match pattern"),
+    (vpp("x", effective_from="2025-09-31"), "effective_from: Input should be a valid date"),
+    ({"change": "delete-site", "nmi": "6001000001"}, "change: must be one of create-vpp, update-"),
+    ({"nmi": "6001000001"}, "change: must be one of create-vpp, update-vpp, create-site, update-"),
+    (
+        {"change": "create-site", "nmi": "1"},
+        "vpp: Field required",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def base(s3_endpoint: str) -> ObjectStore:
+    """Give a log that holds BASE, for tests that write nothing."""
+    settings = Settings(prefix="test-registry-base/")
+    store = ObjectStore(settings)
+    append(store, settings, *BASE)
+    return store
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    base: ObjectStore, change: Json, sentence: str
+) -> None:
+    before = base.read(LOG_KEY)
+    with pytest.raises(Refused) as refused:
+        append(base, Settings(prefix=base.prefix), change)
+    assert sentence in str(refused.value)
+    assert base.read(LOG_KEY) == before
+
+
+def test_a_refused_change_leaves_the_registry_as_it_was() -> None:
+    known = registry(*BASE)
+    with pytest.raises(Refused):
+        known.add(parse_change(update_vpp("late-vpp", name="New")), TODAY, AT, "test")
+    assert known.seq == len(BASE)
+    assert known.vpp_id("Late VPP") == "late-vpp"
+    with pytest.raises(Refused):
+        known.vpp_id("New")
+
+
+CREATING = [vpp("Another"), site("6001000003", "test-vpp-one"), battery("S3", "6001000001")]
+ALTERING = [
+    update_vpp("test-vpp-one", revenue_percentage="5"),
+    {"change": "update-site", "nmi": "6001000001", "address": "2 King St"},
+    assign("6001000001", None),
+    update_battery("S1", capacity_kwh="5"),
+    remove("S1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("now", "today"),
+    [
+        ("2025-09-30T13:59:59.999999+00:00", "2025-09-30"),
+        ("2025-09-30T14:00:00+00:00", "2025-10-01"),  # midnight in Brisbane
+        ("2025-10-05T14:30:00+00:00", "2025-10-06"),  # daylight saving in Sydney, not in the market
+        ("2025-12-31T14:00:00+00:00", "2026-01-01"),
+        ("2025-10-01T02:00:00+11:00", "2025-10-01"),
+    ],
+)
+def test_what_creates_holds_since_ever_and_what_alters_from_today_in_market_time(
+    store: ObjectStore, settings: Settings, now: str, today: str
+) -> None:
+    append(store, settings, *BASE)
+    recorded = append(store, settings, *CREATING, *ALTERING, now=datetime.fromisoformat(now))
+    assert [change.effective_from for change in recorded] == [
+        *[None] * len(CREATING),
+        *[date.fromisoformat(today)] * len(ALTERING),
+    ]
+
+
+@pytest.mark.parametrize("given", [None, "2025-08-01", "2030-01-01"])
+@pytest.mark.parametrize("change", CREATING + ALTERING, ids=lambda change: change["change"])
+def test_a_given_effective_from_is_taken(change: Json, given: str | None) -> None:
+    added = registry(*BASE).add(
+        parse_change({**change, "effective_from": given}), TODAY, AT, "test"
+    )
+    assert added.effective_from == (None if given is None else date.fromisoformat(given))
+
+
+def test_slugs() -> None:
+    assert [slug(name) for name in ("Test VPP One", " Größe -- 2 ", "A/B", "!?")] == [
+        "test-vpp-one",
+        "gr-e-2",
+        "a-b",
+        "",
+    ]
+
+
+def test_a_vpp_is_named_by_its_current_name_in_any_case_and_always_by_its_id() -> None:
+    known = registry(vpp("First Name"))
+    for reference in ("First Name", " first name ", "FIRST NAME", "first-name", " first-name"):
+        assert known.vpp_id(reference) == "first-name"
+    known.add(parse_change(update_vpp("First Name", name="Second Name")), TODAY, AT, "test")
+    known.add(parse_change(update_vpp("second name", revenue_percentage="5")), TODAY, AT, "test")
+    assert known.vpp_id("Second Name") == known.vpp_id("first-name") == "first-name"
+    with pytest.raises(Refused, match="there is no VPP 'First Name'"):
+        known.vpp_id("First Name")
+    # The old name is free again, its id is not.
+    known.add(parse_change(vpp("First Name", vpp="another")), TODAY, AT, "test")
+    assert known.vpp_id("First Name") == "another"
+    assert known.vpp_id("first-name") == "first-name"
+
+
+def test_a_correction_of_an_older_name_does_not_change_the_current_one() -> None:
+    known = registry(
+        vpp("First"),
+        update_vpp("first", name="Now", effective_from="2025-08-01"),
+        update_vpp("first", name="Then", effective_from="2025-07-01"),
+    )
+    assert known.vpp_id("Now") == "first"
+    with pytest.raises(Refused):
+        known.vpp_id("Then")
+
+
+def test_until_a_rename_takes_effect_the_name_is_the_old_one() -> None:
+    known = registry(
+        vpp("Old", vpp="id"), update_vpp("id", name="New", effective_from="2030-01-01")
+    )
+    assert known.vpp_id("Old") == "id"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # A name in capitals is not the id in small letters ...
+        [vpp("Alpha"), update_vpp("alpha", name="Beta"), vpp("ALPHA", vpp="other")],
+        [
+            vpp("Alpha"),
+            update_vpp("alpha", name="Beta"),
+            vpp("Other"),
+            update_vpp("other", name="ALPHA"),
+        ],
+        # ... and an id is not to be what another is called.
+        [vpp("Gamma"), update_vpp("gamma", name="Alpha"), vpp("Other", vpp="alpha")],
+        [vpp("Gamma"), update_vpp("gamma", name="Alpha"), vpp("Alpha!")],
+    ],
+)
+def test_an_id_never_comes_to_mean_another_vpp(changes: list[Json]) -> None:
+    """Either the change that makes it ambiguous is refused, or the id still wins."""
+    known = Registry()
+    for change in changes:
+        try:
+            known.add(parse_change(change), TODAY, AT, "test")
+        except Refused as problem:
+            assert "choose another" in str(problem)
+    if known.knows("vpp", "alpha"):
+        assert known.vpp_id("alpha") == "alpha"
+
+
+def test_an_eleven_character_nmi_is_the_same_site(store: ObjectStore, settings: Settings) -> None:
+    append(store, settings, vpp("One"), site("2001985732", "One"))
+    with pytest.raises(Refused, match="site 2001985732 exists already"):
+        append(store, settings, site("20019857328", "One"))
+    append(store, settings, battery("S1", "20019857328"), assign("20019857328", None))
+    assert [line["nmi"] for line in log_lines(store)[1:]] == ["2001985732"] * 3
+
+
+def test_a_battery_moves_by_being_removed_and_added(store: ObjectStore, settings: Settings) -> None:
+    append(
+        store,
+        settings,
+        *BASE,
+        remove("S1", effective_from="2025-09-12"),
+        battery("S1", "6001000002", effective_from="2025-09-12"),
+        remove("S1", effective_from="2025-09-20"),
+        battery("S1", "6001000001", effective_from="2025-09-25"),
+        update_battery("S1", capacity_kwh="10", effective_from="2025-09-22"),
+    )
+    assert len(log_lines(store)) == len(BASE) + 5
+    # It will be at another site later, also if it is nowhere on the day itself.
+    with pytest.raises(Refused, match="battery S1 is installed at site 6001000001"):
+        append(store, settings, battery("S1", "6001000002", effective_from="2025-09-21"))
+
+
+# Files of changes.
+
+JSON_LINES = b"""\xef\xbb\xbf
+{"change": "create-vpp", "name": "One", "revenue_percentage": 20}\r
+
+  {"change": "create-site", "nmi": "6001000001", "vpp": "One", "address": "1 King St"}
+{"change": "assign-site", "nmi": "6001000001", "vpp": null, "effective_from": "2025-09-01"}"""
+
+SITES = b"""\xef\xbb\xbfVPP, nmi ,Address,effective_from\r
+One,6001000001,"1 King St, Newcastle",\r
+\r
+,,,
+ one ,qaaavzzzzz3, 2 "King" St ,2025-09-01
+"""
+
+BATTERIES = b"""serial,NMI,capacity_kwh,manufacturer
+007,6001000001,13.5,Tesla
+8,6001000001,10,sonnen"""
+
+
+def facts(changes: Iterable[Change]) -> list[Json]:
+    hidden = {"seq", "recorded_at", "recorded_by"}
+    return [change.model_dump(mode="json", exclude=hidden) for change in changes]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            JSON_LINES,
+            [
+                (2, vpp("One", revenue_percentage=20)),
+                (4, site("6001000001", "One")),
+                (5, assign("6001000001", None, effective_from="2025-09-01")),
+            ],
+        ),
+        (
+            SITES,
+            [
+                (2, site("6001000001", "One", address="1 King St, Newcastle")),
+                (
+                    5,
+                    site("QAAAVZZZZZ", "one", address='2 "King" St', effective_from="2025-09-01"),
+                ),
+            ],
+        ),
+        (
+            BATTERIES,
+            [
+                (2, battery("007", "6001000001")),
+                (3, battery("8", "6001000001", "10", manufacturer="sonnen")),
+            ],
+        ),
+        (b"nmi,vpp,address\n", []),
+    ],
+)
+def test_files_are_read(data: bytes, expected: list[tuple[int, Json]]) -> None:
+    assert list(read_changes(data)) == [
+        (number, parse_change(fields)) for number, fields in expected
+    ]
+
+
+def test_a_file_without_effective_from_has_the_defaults() -> None:
+    sites = [change for _, change in read_changes(SITES) if not isinstance(change, Refused)]
+    assert ["effective_from" in change.model_fields_set for change in sites] == [False, True]
+
+
+HEADERS = (
+    "expected nmi, vpp, address (sites) or nmi, manufacturer, serial, capacity_kwh (batteries), "
+    "each with effective_from if wanted, or a file of JSON lines"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", f"line 1: the header is empty; {HEADERS}"),
+        (b"\n\n", f"line 1: the header is empty; {HEADERS}"),
+        (b"nmi;vpp;address\n", f"line 1: the header is nmi;vpp;address; {HEADERS}"),
+        (b"nmi,vpp,address,note\n", f"line 1: the header is nmi, vpp, address, note; {HEADERS}"),
+        (b"nmi,vpp,address,nmi\n", f"line 1: the header is nmi, vpp, address, nmi; {HEADERS}"),
+        (b"nmi,vpp\n", HEADERS),
+        (b'[{"change": "create-vpp"}]', HEADERS),
+        ("nmi,vpp,address\n".encode("utf-16"), "the file is not UTF-8 text"),
+        (b"nmi,vpp,address\n6001000001,One,caf\xe9\n", "the file is not UTF-8 text"),
+    ],
+)
+def test_what_is_no_file_of_changes_is_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        list(read_changes(data))
+    assert sentence in str(refused.value)
+
+
+def test_a_file_is_recorded_whole_or_not_at_all(store: ObjectStore, settings: Settings) -> None:
+    append(store, settings, vpp("One"))
+    before = read_log(store)
+    data = b"""NMI,VPP,ADDRESS,EFFECTIVE_FROM
+6001000001,One,1 King St,
+6001000002,One,2 King St,yesterday
+
+6001000003,Two,3 King St,
+600100000I,One,4 King St,
+6001000005,One,5 King St
+6001000001,One,6 King St,
+"""
+    with pytest.raises(Refused) as refused:
+        append_changes(store, settings, read_changes(data), "test")
+    problems = str(refused.value).split("\n")
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "line 3",
+        "line 5",
+        "line 6",
+        "line 7",
+        "line 8",
+    ]
+    assert problems[0].startswith("line 3: effective_from: Input should be a valid date")
+    assert problems[1:] == [
+        "line 5: vpp: there is no VPP 'Two'; make it with create-vpp first",
+        "line 6: nmi: '600100000I' is not an NMI: 10 letters (without I and O) and digits, "
+        "or 11 with the check digit (given: '600100000I')",
+        "line 7: has 3 fields; the header has 4",
+        "line 8: site 6001000001 exists already; use update-site",
+    ]
+    assert read_log(store) == before
+
+    data = b"".join(data.splitlines(keepends=True)[:2])
+    (recorded,) = append_changes(store, settings, read_changes(data), "test")
+    assert recorded.seq == 2
+    assert len(log_lines(store)) == 2
+
+
+def test_later_lines_build_on_earlier_ones(store: ObjectStore, settings: Settings) -> None:
+    recorded = append_changes(store, settings, read_changes(JSON_LINES), "test")
+    assert [change.seq for change in recorded] == [1, 2, 3]
+    assert [line["change"] for line in log_lines(store)] == [
+        "create-vpp",
+        "create-site",
+        "assign-site",
+    ]
+
+
+def test_broken_json_is_named_by_its_line(store: ObjectStore, settings: Settings) -> None:
+    data = b'{"change": "create-vpp", "name": "One", "revenue_percentage": 20}\n{"change": "up\n'
+    with pytest.raises(Refused, match=r"^line 2: Invalid JSON: "):
+        append_changes(store, settings, read_changes(data), "test")
+    assert read_log(store) == b""
+
+
+def test_many_errors_are_not_all_shown(store: ObjectStore, settings: Settings) -> None:
+    data = b"nmi,vpp,address\n" + b"6001000001,One,x\n" * 60
+    with pytest.raises(Refused) as refused:
+        append_changes(store, settings, read_changes(data), "test")
+    shown = str(refused.value).split("\n")
+    assert len(shown) == 51
+    assert shown[0].startswith("line 2: ")
+    assert shown[-1] == "and 10 more"
+
+
+@pytest.mark.parametrize("rows_behind", [2, 20_000])
+def test_a_quote_that_is_not_closed_does_not_swallow_the_rows_behind_it(rows_behind: int) -> None:
+    data = b'nmi,vpp,address\n6001000001,One,"1 King St\n' + b"6001000002,One,x\n" * rows_behind
+    try:
+        read = list(read_changes(data))
+    except Refused as problem:
+        assert "line 2" in str(problem)
+    else:
+        assert [number for number, change in read if isinstance(change, Refused)][:1] == [2]
+
+
+# Clocks, races and size.
+
+
+def test_time_never_goes_back_in_the_log(store: ObjectStore, settings: Settings) -> None:
+    append(store, settings, *BASE, now=datetime(2025, 9, 30, 14, 0, tzinfo=UTC))
+    slow = datetime(2025, 9, 30, 13, 0, tzinfo=UTC)
+    (change,) = append(store, settings, remove("S1"), now=slow)
+    assert change.recorded_at == datetime(2025, 9, 30, 14, 0, tzinfo=UTC)
+    assert change.effective_from == date(2025, 10, 1)
+
+
+def race(*writers: Callable[[], None]) -> None:
+    barrier = threading.Barrier(len(writers))
+
+    def start(writer: Callable[[], None]) -> None:
+        barrier.wait()
+        writer()
+
+    with ThreadPoolExecutor(len(writers)) as pool:
+        list(pool.map(start, writers))
+
+
+def test_racing_writers_both_land(store: ObjectStore, settings: Settings) -> None:
+    append_changes(store, settings, parsed([vpp("One")]), "test")
+
+    def writer(first: int) -> Callable[[], None]:
+        def write() -> None:
+            mine = ObjectStore(settings)
+            for number in range(first, first + 10):
+                changes = parsed(
+                    [site(f"60010000{number}", "One"), battery(f"S{number}", f"60010000{number}")]
+                )
+                append_changes(mine, settings, changes, f"writer {first}")
+            mine.client.close()
+
+        return write
+
+    race(writer(10), writer(20), writer(30))
+    lines = log_lines(store)
+    assert [line["seq"] for line in lines] == list(range(1, 62))
+    times = [datetime.fromisoformat(line["recorded_at"]) for line in lines]
+    assert times == sorted(times)
+    assert Counter(line["recorded_by"] for line in lines[1:]) == {
+        f"writer {first}": 20 for first in (10, 20, 30)
+    }
+    for one, other in zip(lines[1::2], lines[2::2], strict=True):  # appended in one step
+        assert (one["change"], other["change"]) == ("create-site", "add-battery")
+        assert one["nmi"] == other["nmi"]
+
+
+def test_of_racing_writers_of_the_same_site_one_lands(
+    store: ObjectStore, settings: Settings
+) -> None:
+    append_changes(store, settings, parsed([vpp("One")]), "test")
+    outcomes: list[str] = []
+
+    def write() -> None:
+        try:
+            append_changes(store, settings, parsed([site("6001000001", "One")]), "test")
+            outcomes.append("recorded")
+        except Refused as problem:
+            outcomes.append(str(problem))
+
+    race(*[write] * 6)
+    assert Counter(outcomes) == {
+        "recorded": 1,
+        "site 6001000001 exists already; use update-site": 5,
+    }
+    assert len(log_lines(store)) == 2
+
+
+def test_a_hundred_thousand_changes_go_in_as_one_step(
+    store: ObjectStore, settings: Settings
+) -> None:
+    """No time is asserted; were any step to take longer as the log grows, this would not end."""
+    nmis = [f"6{number:09d}" for number in range(50_000)]
+    sites = [site(nmi, "One") for nmi in nmis]
+    batteries = [battery(f"S{nmi}", nmi) for nmi in nmis]
+    recorded = append(store, settings, vpp("One"), *sites, *batteries)
+    assert [change.seq for change in recorded] == list(range(1, 100_002))
+    (one_more,) = append(store, settings, remove("S6000049999"))
+    assert one_more.seq == 100_002
+    lines = read_log(store).splitlines()
+    assert len(lines) == 100_002
+    assert json.loads(lines[-1])["seq"] == 100_002
