@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import Flow
 from prefect.client.schemas.objects import State
@@ -87,5 +87,4 @@ def refusal(flow: Flow[..., Any], *args: Any, **kwargs: Any) -> str:
 
 def end(flow: Flow[..., Any], *args: Any, **kwargs: Any) -> State[Any]:
     """Run a flow and return the state it ended in."""
-    state: State[Any] = flow(*args, **kwargs, return_state=True)
-    return state
+    return cast(State[Any], flow(*args, **kwargs, return_state=True))

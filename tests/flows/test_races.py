@@ -110,24 +110,31 @@ def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
     place: Place, proxy: Proxy
 ) -> None:
     lay_out(place)
-    rivals = [[*EVENTS, f"9876543210,2025-09-03,Discharge,{n},100"] for n in range(1, 10)]
-    for _ in range(len(rivals)):
-        # By then the run has listed the inbox, so what it settles is older than the rival's.
-        proxy.before(r"GET .*/daily\.parquet", lambda: publish_newer(place, rivals.pop(0)))
+    rivals = [[*EVENTS, f"9876543210,2025-09-03,Discharge,{n},100"] for n in range(20)]
+
+    def publish_another() -> None:
+        """By now the run has listed the inbox, so what it settles is not what stands next."""
+        publish_newer(place, rivals.pop())
+        place.put("events_file.csv", rivals.pop())
+        place.import_new()
+
+    for _ in range(len(rivals) // 2):
+        proxy.before(r"GET .*/daily\.parquet", publish_another)
     message = refusal(settle_month, "2025-09")
     assert message == "2025-09 was published by others 5 times meanwhile; run it again later"
     assert bytes_at(place, REPORT) == bytes_at(place, keys(place, "reports/")[-1])
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "name"),
     [
-        pytest.param(r"GET .*prefix=\S*reports/", id="between import and settlement"),
-        pytest.param(r"PUT .*/imports/catalog\.parquet", id="during the import"),
-        pytest.param(r"PUT .*/r1\.json", id="during the publication"),
+        pytest.param(r"GET .*prefix=\S*reports/", "late.csv", id="new, before the settlement"),
+        pytest.param(r"GET .*prefix=\S*reports/", "events_file.csv", id="replaced, before it"),
+        pytest.param(r"GET .*/events_file\.csv", "events_file.csv", id="replaced, while read"),
+        pytest.param(r"PUT .*/imports/catalog\.parquet", "late.csv", id="new, after the import"),
+        pytest.param(r"PUT .*/r1\.json", "late.csv", id="new, before the publication"),
     ],
 )
-@pytest.mark.parametrize("name", ["late.csv", "events_file.csv"])
 @pytest.mark.usefixtures("prefect_api")
 def test_a_file_that_arrives_or_is_replaced_meanwhile_does_not_stop_a_run(
     place: Place, proxy: Proxy, moment: str, name: str
