@@ -134,8 +134,8 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
         " from site_days where capacity_kwh > 0 group by vpp, nmi, capacity_kwh"
     ).fetchall()
     pools = connection.execute(
-        "select vpp, day(day), pool_cents::decimal(38, 19), (capacity_kwh::decimal(38, 6) * 1000000)::hugeint"
-        " from pools where pool_cents != 0"
+        "select vpp, day(day), pool_cents::decimal(38, 19),"
+        " (capacity_kwh::decimal(38, 6) * 1000000)::hugeint from pools where pool_cents != 0"
     ).fetchall()
     targets = dict(
         connection.execute(

@@ -56,18 +56,24 @@ CATALOG_SCHEMA: dict[str, PolarsDataType] = {
     "ignored_columns": pl.String,
 }
 
-# What `_checked_rows` makes of a spool file.
-_NO_ROWS = pl.LazyFrame(
+_NO_EVENTS = pl.LazyFrame(
+    schema={
+        "source": pl.Int32,
+        "line": pl.UInt32,
+        "nmi": pl.String,
+        "day": pl.Date,
+        "is_discharge": pl.Boolean,
+        "energy_kwh": ENERGY,
+        "tariff_cents_per_kwh": TARIFF,
+    }
+)
+_NO_FAULTS = pl.LazyFrame(
     schema={
         "file": pl.Int32,
         "row": pl.UInt32,
         "source": pl.Int32,
         "line": pl.UInt32,
-        "nmi": pl.String,
         "day": pl.Date,
-        "event_type": pl.String,
-        "energy_kwh": ENERGY,
-        "tariff_cents_per_kwh": TARIFF,
         "reason": pl.String,
     }
 )
@@ -136,34 +142,35 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
     Raises:
         AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
     """
-    parsed = pl.concat(
-        [_NO_ROWS, *(_checked_rows(file, number, timezone) for number, file in enumerate(files))]
-    )
-    good = parsed.filter(pl.col("reason").is_null()).drop("file", "row", "reason")
-    bad = parsed.filter(pl.col("reason").is_not_null()).select(
-        "file", "row", "source", "line", "day", "reason"
-    )
-    _, faults = pl.collect_all(
-        [good.sink_parquet(events, compression="lz4", lazy=True), bad], engine="streaming"
-    )
+    parsed = [_typed_rows(file, number, timezone) for number, file in enumerate(files)]
+    is_good = pl.all_horizontal(
+        pl.col("overflow").is_null(),
+        pl.col("energy_kwh") >= 0,
+        pl.col("nmi", "day", "is_discharge", "tariff_cents_per_kwh").is_not_null(),
+    ).fill_null(False)
+    good = [typed.filter(is_good).select(_NO_EVENTS.collect_schema().names()) for typed in parsed]
+    bad = [
+        typed.filter(~is_good).select("file", "row", "source", "line", "day", reason=_reason(file))
+        for typed, file in zip(parsed, files, strict=True)
+    ]
+    sink = pl.concat([_NO_EVENTS, *good]).sink_parquet(events, compression="lz4", lazy=True)
+    _, faults = pl.collect_all([sink, pl.concat([_NO_FAULTS, *bad])], engine="streaming")
     read = pl.scan_parquet(events).select(pl.len()).collect().item() + faults.height
     lines = sum(file.rows for file in files)
     assert read == lines, f"{lines} lines were spooled and {read} read"
     return faults.filter(pl.col("reason") != _BLANK)
 
 
-def _checked_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
-    """Scan one spool file: the typed columns, and the first reason against each row or null."""
-    names = [
-        name.lower() if name in COLUMNS else f"extra_{index}"
-        for index, name in enumerate(file.columns)
-    ]
-    # The columns in text_* are trimmed, and null where there is nothing.
-    text = {name.lower(): pl.col(f"text_{name.lower()}") for name in COLUMNS}
+def _typed_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
+    """Scan one spool file: its columns as text, and typed, with null for what does not fit.
+
+    The readers below look at a whole column first and do their careful work only where some value
+    of it needs it. The scan itself gives only what is asked for.
+    """
     scan = pl.scan_csv(
         file.path,
         has_header=False,
-        schema=dict.fromkeys([*names, "overflow"], pl.String),
+        schema=dict.fromkeys([*_text_columns(file), "overflow"], pl.String),
         missing_columns="insert",  # `overflow` is there when a row is longer than the header
         truncate_ragged_lines=True,
         quote_char='"' if file.is_quoted else None,
@@ -171,57 +178,59 @@ def _checked_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
         row_index_name="row",
         raise_if_empty=False,
     )
-    typed = (
-        scan.with_columns(
-            pl.col(name).str.strip_chars().replace("", None).alias(f"text_{name}") for name in text
-        )
-        .with_columns(
-            text["nmi"].str.to_uppercase().alias("text_nmi"),
-            text["event_type"].str.to_lowercase().alias("event_type"),
-            _elementwise(text["date"], _market_day(timezone), pl.Date).alias("day"),
-            _decimal(text["energy"], ENERGY, whole_digits=9).alias("energy_kwh"),
-            _decimal(text["tariff"], TARIFF, whole_digits=6).alias("tariff_cents_per_kwh"),
-        )
-        .with_columns(_elementwise(text["nmi"], _site, pl.String).alias("nmi"))
+    source, line = _origins(file)
+    return scan.with_columns(
+        pl.lit(number, pl.Int32).alias("file"),
+        _read("row", source, pl.Int32, "source"),
+        _read("row", line, pl.UInt32, "line"),
+        _read("text_nmi", _sites, pl.String, "nmi"),
+        _read("text_date", _market_days(timezone), pl.Date, "day"),
+        _read("text_event_type", _are_discharges, pl.Boolean, "is_discharge"),
+        _read("text_energy", _decimals(ENERGY, 9), ENERGY, "energy_kwh"),
+        _read("text_tariff", _decimals(TARIFF, 6), TARIFF, "tariff_cents_per_kwh"),
     )
-    is_blank = pl.all_horizontal(
-        *(column.is_null() for column in text.values()),
-        *(pl.col(name).is_null() for name in [*names, "overflow"] if name not in text),
-    )
-    reason = (
+
+
+def _text_columns(file: SpoolFile) -> list[str]:
+    """Name a spool file's columns in their order."""
+    return [
+        f"text_{name.lower()}" if name in COLUMNS else f"further_{index}"
+        for index, name in enumerate(file.columns)
+    ]
+
+
+def _read(
+    column: str, reader: Callable[[pl.Series], pl.Series], dtype: PolarsDataType, name: str
+) -> pl.Expr:
+    return pl.col(column).map_batches(reader, return_dtype=dtype, is_elementwise=True).alias(name)
+
+
+def _reason(file: SpoolFile) -> pl.Expr:
+    """Return the first reason against a row that is not good; `_BLANK` where it is no row."""
+    text = {name: pl.col(f"text_{name.lower()}").str.strip_chars() for name in COLUMNS}
+    is_missing = [column.fill_null("") == "" for column in text.values()]
+    further = [name for name in [*_text_columns(file), "overflow"] if not name.startswith("text_")]
+    is_blank = pl.all_horizontal(*is_missing, *(pl.col(name).is_null() for name in further))
+    return (
         pl.when(is_blank)
         .then(pl.lit(_BLANK))
         .when(pl.col("overflow").is_not_null())
         .then(pl.lit("fields"))
-        .when(pl.any_horizontal(column.is_null() for column in text.values()))
+        .when(pl.any_horizontal(is_missing))
         .then(pl.lit("missing"))
-        .when(~text["nmi"].str.contains(f"^{NMI_PATTERN}[0-9]?$"))
+        .when(~text["NMI"].str.to_uppercase().str.contains(f"^{NMI_PATTERN}[0-9]?$"))
         .then(pl.lit("nmi"))
         .when(pl.col("nmi").is_null())
         .then(pl.lit("nmi_check_digit"))
         .when(pl.col("day").is_null())
         .then(pl.lit("date"))
-        .when(~pl.col("event_type").is_in(["charge", "discharge"]))
+        .when(pl.col("is_discharge").is_null())
         .then(pl.lit("event_type"))
         .when(pl.col("energy_kwh").is_null())
         .then(pl.lit("energy"))
         .when(pl.col("energy_kwh") < 0)
         .then(pl.lit("energy_negative"))
-        .when(pl.col("tariff_cents_per_kwh").is_null())
-        .then(pl.lit("tariff"))
-    )
-    source, line = _origins(file)
-    return typed.select(
-        pl.lit(number, pl.Int32).alias("file"),
-        "row",
-        _elementwise(pl.col("row"), source, pl.Int32).alias("source"),
-        _elementwise(pl.col("row"), line, pl.UInt32).alias("line"),
-        "nmi",
-        "day",
-        "event_type",
-        "energy_kwh",
-        "tariff_cents_per_kwh",
-        reason.alias("reason"),
+        .otherwise(pl.lit("tariff"))
     )
 
 
@@ -244,16 +253,16 @@ def _origins(
     return source, line
 
 
-def _elementwise(
-    column: pl.Expr, function: Callable[[pl.Series], pl.Series], dtype: PolarsDataType
-) -> pl.Expr:
-    return column.map_batches(function, return_dtype=dtype, is_elementwise=True)
-
-
-def _decimal(text: pl.Expr, dtype: pl.Decimal, whole_digits: int) -> pl.Expr:
-    """Read plain decimals; null for all else (a bare cast takes 1e3 and rounds silently)."""
-    plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
-    return pl.when(text.str.contains(plain)).then(text).cast(dtype, strict=False)
+def _sites(texts: pl.Series) -> pl.Series:
+    """Read NMIs as the 10 characters that name the site; null for all else."""
+    if texts.str.contains(f"^{NMI_PATTERN}$").all():
+        return texts
+    nmis = texts.str.strip_chars().str.to_uppercase()
+    with_check_digit = nmis.filter(nmis.str.contains(f"^{NMI_PATTERN}[0-9]$")).unique().to_list()
+    sites = nmis.replace(
+        with_check_digit, pl.Series([_site_of(nmi) for nmi in with_check_digit], dtype=pl.String)
+    )
+    return _where(sites.str.contains(f"^{NMI_PATTERN}$"), sites)
 
 
 @cache
@@ -264,56 +273,69 @@ def _site_of(nmi: str) -> str | None:
         return None
 
 
-def _site(nmis: pl.Series) -> pl.Series:
-    """Cut 11-character NMIs to the 10 that name the site; null where the check digit is wrong."""
-    has_check_digit = nmis.str.len_bytes() == 11
-    if not has_check_digit.any():
-        return nmis
-    long = nmis.filter(has_check_digit).drop_nulls().unique().to_list()
-    return nmis.replace(long, pl.Series([_site_of(nmi) for nmi in long], dtype=pl.String))
+def _are_discharges(texts: pl.Series) -> pl.Series:
+    """Read event types: true for Discharge, false for Charge; null for all else."""
+    discharges = texts == "Discharge"
+    if (discharges | (texts == "Charge")).all():
+        return discharges
+    types = texts.str.strip_chars().str.to_lowercase()
+    return _where(types.is_in(["charge", "discharge"]), types == "discharge")
+
+
+def _decimals(dtype: pl.Decimal, whole_digits: int) -> Callable[[pl.Series], pl.Series]:
+    """Return what reads plain decimals; null for all else.
+
+    A bare cast would take 1e3, and round a seventh decimal away in silence.
+    """
+    plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
+
+    def decimals(texts: pl.Series) -> pl.Series:
+        if not texts.str.contains(plain).all():
+            texts = texts.str.strip_chars()
+            texts = _where(texts.str.contains(plain), texts)
+        return texts.cast(dtype)
+
+    return decimals
 
 
 _TIME = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _OFFSET = r"(Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])$"
 
 
-def _market_day(timezone: str) -> Callable[[pl.Series], pl.Series]:
+def _market_days(timezone: str) -> Callable[[pl.Series], pl.Series]:
     """Return what reads ISO dates and date-times as days in market time; null for all else."""
 
-    def days(dates: pl.Series) -> pl.Series:
+    def days(texts: pl.Series) -> pl.Series:
+        dates = texts.str.strip_chars()
         is_local = dates.str.contains(rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({_TIME})?$")
-        day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        local_day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
         if is_local.all():
-            return day
+            return local_day
         has_offset = dates.str.contains(rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_TIME}{_OFFSET}")
         # Offsets are whole minutes, so the seconds cannot move a moment to another day.
         minute = dates.str.slice(0, 16).str.replace(" ", "T", literal=True)
-        offset = dates.str.extract(_OFFSET).str.replace_all(":", "", literal=True)
+        local = minute.str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us")
+        offset = dates.str.extract(_OFFSET).str.replace(":", "", literal=True)
         minutes = (
             offset.str.slice(1, 2).cast(pl.Int64, strict=False) * 60
             + offset.str.slice(3, 2).cast(pl.Int64, strict=False)
         ).fill_null(0)
-        sign = offset.str.starts_with("-").cast(pl.Int64).fill_null(0) * -2 + 1
-        frame = pl.DataFrame(
-            {
-                "is_local": is_local,
-                "has_offset": has_offset,
-                "day": day,
-                "utc": minute.str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us"),
-                "ahead": minutes * sign,
-            }
-        )
-        market = (
-            (pl.col("utc") - pl.duration(minutes="ahead"))
-            .dt.replace_time_zone("UTC")
-            .dt.convert_time_zone(timezone)
-            .dt.date()
-        )
-        return frame.select(
-            pl.when("is_local").then("day").when("has_offset").then(market)
-        ).to_series()
+        sign = 1 - 2 * offset.str.starts_with("-").fill_null(False).cast(pl.Int64)
+        moment = (local - (minutes * sign * 60_000_000).cast(pl.Duration("us"))).dt
+        market_day = moment.replace_time_zone("UTC").dt.convert_time_zone(timezone).dt.date()
+        return _where(is_local, local_day, _where(has_offset, market_day))
 
-    return days
+    def days_of_distinct(texts: pl.Series) -> pl.Series:
+        distinct = texts.unique()  # 5-minute data has 8,928 in a month, however many rows
+        return texts.replace_strict(distinct, days(distinct), return_dtype=pl.Date)
+
+    return days_of_distinct
+
+
+def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None) -> pl.Series:
+    """Take values where the mask is true, and others, or null, where it is not or is null."""
+    rest = pl.Series([None], dtype=then.dtype) if otherwise is None else otherwise
+    return then.zip_with(mask.fill_null(False), rest)
 
 
 def _write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:

@@ -177,7 +177,7 @@ def _daily(store: ObjectStore, counting: pl.DataFrame, folder: Path) -> list[Pat
                 "source": pl.Int32,
                 "nmi": pl.String,
                 "day": pl.Date,
-                "event_type": pl.String,
+                "is_discharge": pl.Boolean,
                 "is_negative_tariff": pl.Boolean,
                 "events": pl.Int64,
                 "energy_kwh": pl.Decimal(38, 6),

@@ -43,14 +43,14 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
     days = [("6001000001", 1, "400.5"), ("6001000002", 2, "99.25"), ("6009999999", 3, "5")]
     pl.DataFrame(
         [
-            (0, nmi, date(2025, 9, day), "discharge", False, 1, Decimal(1), Decimal(value))
+            (0, nmi, date(2025, 9, day), True, False, 1, Decimal(1), Decimal(value))
             for nmi, day, value in days
         ],
         schema={
             "source": pl.Int32,
             "nmi": pl.String,
             "day": pl.Date,
-            "event_type": pl.String,
+            "is_discharge": pl.Boolean,
             "is_negative_tariff": pl.Boolean,
             "events": pl.Int64,
             "energy_kwh": pl.Decimal(38, 6),

@@ -8,11 +8,11 @@ with settled as (
         site_days.vpp,
         site_days.nmi,
         site_days.day,
-        month_events.event_type,
-        month_events.event_type = 'discharge' and month_events.is_negative_tariff
+        month_events.is_discharge,
+        month_events.is_discharge and month_events.is_negative_tariff
             as is_cost_only,
         case
-            when month_events.event_type = 'discharge' then month_events.value_cents
+            when month_events.is_discharge then month_events.value_cents
             when vpp_days.charge_events = 'revenue' then month_events.value_cents
             else -month_events.value_cents
         end as value_cents,
@@ -30,8 +30,8 @@ select
     nmi,
     day,
     sum(events)::bigint as events,
-    coalesce(sum(energy_kwh) filter (event_type = 'charge'), 0) as energy_charged_kwh,
-    coalesce(sum(energy_kwh) filter (event_type = 'discharge'), 0)
+    coalesce(sum(energy_kwh) filter (not is_discharge), 0) as energy_charged_kwh,
+    coalesce(sum(energy_kwh) filter (is_discharge), 0)
         as energy_discharged_kwh,
     coalesce(sum(value_cents) filter (not is_cost_only), 0) as shared_cents,
     coalesce(sum(value_cents) filter (is_cost_only), 0) as cost_only_cents

@@ -7,11 +7,11 @@ select
     source,
     nmi,
     day,
-    event_type,
+    is_discharge,
     tariff_cents_per_kwh < 0 as is_negative_tariff,
     count(*) as events,
     sum(energy_kwh) as energy_kwh,
     sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
 from read_parquet($events)
-group by source, nmi, day, event_type, tariff_cents_per_kwh < 0
-order by source, nmi, day, event_type, is_negative_tariff
+group by source, nmi, day, is_discharge, tariff_cents_per_kwh < 0
+order by source, nmi, day, is_discharge, is_negative_tariff

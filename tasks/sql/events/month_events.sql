@@ -6,7 +6,7 @@ select
     inputs.key,
     daily.nmi,
     daily.day,
-    daily.event_type,
+    daily.is_discharge,
     daily.is_negative_tariff,
     daily.events,
     daily.energy_kwh,
