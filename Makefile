@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint lock golden
+.PHONY: help setup demo up test alarms history golden lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -20,6 +20,15 @@ setup: .venv/ready ## Make the environment in .venv (a minute or two the first t
 
 demo: .venv/ready ## Settle four months of the demo data with embedded S3 and Prefect
 	@$(BIN)/python -m flows.demo
+
+up: .venv/ready ## Start the whole stack on this machine; Ctrl-C ends it
+	@$(BIN)/python -m flows.up
+
+alarms: .venv/ready ## Apply the alarms (automations) to the Prefect server of PREFECT_API_URL
+	@$(BIN)/python -m flows.alarms
+
+history: .venv/ready ## List all settlement runs, from S3 alone
+	@$(BIN)/python -m flows.history
 
 test: .venv/ready ## Run the linters and all tests
 	$(BIN)/ruff check .

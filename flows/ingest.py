@@ -1,12 +1,15 @@
-"""import-events: take in what is new in the inbox, without settling anything.
+"""import-events and request-upload: how event files come in, without settling anything.
 
 Reads `events/<prefix>`; writes `imports/`. What is already imported is not read again; a file that
 cannot be read is named and stays in the catalog as failed until it is replaced or deleted.
+Scheduled every 15 minutes; where nothing is new, that is one listing and one read of the catalog.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import Field
 
 from tasks import steps
 
@@ -27,6 +30,20 @@ def import_events(prefix: str = "") -> dict[str, Any]:
         Rows imported, and rows skipped by reason; files imported, and those that failed with why.
     """
     return steps.import_new_files(prefix.removeprefix("events/"))
+
+
+@flow(name="request-upload", flow_run_name="request upload of {name}")
+@steps.refusals_as_sentences
+def request_upload(
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*\.csv(\.gz|\.zst)?$")],
+) -> State[Any]:
+    """Give a link to upload an event file with: PUT the file's bytes to it.
+
+    Args:
+        name: Where it goes in the inbox, like 2025-09/week-1.csv. An object of that name is
+            replaced, which corrects it.
+    """
+    return steps.linked(f"events/{name}", "put_object")
 
 
 if __name__ == "__main__":

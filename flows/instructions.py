@@ -39,7 +39,7 @@ from tasks.core.settings import Settings
 from tasks.events import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_log import append_changes, read_log
+from tasks.io.registry_log import append_changes, read_registry
 from tasks.publication import publish, standing
 from tasks.settlement import settle
 
@@ -125,7 +125,7 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
                 changes = _CREATES[line.command](registry, line.fields, charge_events)
                 for fields in changes:
                     change = parse_change({**fields, "effective_from": None})
-                    registry.add(change, now.date(), now, "")
+                    registry.add(change, now, "")
                     if not steps or not steps[-1].changes:
                         steps.append(Step(line, []))
                     steps[-1].changes.append((line.number, change))
@@ -190,7 +190,7 @@ def run(
     store: ObjectStore, settings: Settings, lines: list[Line], charge_events: str
 ) -> Iterable[bytes]:
     """Carry out the lines; yield each report."""
-    registry = Registry(parse_change(line) for line in read_log(store).splitlines())
+    registry = read_registry(store, settings)
     keys: dict[Path, str] = {}
     for step in plan(lines, registry, charge_events):
         if step.file:

@@ -46,7 +46,10 @@ def settle_month(
     moment = as_of or datetime.now(UTC)
     if max_rejected_percent is None:
         max_rejected_percent = Settings().max_rejected_percent
-    with steps.run_record(settled_month, vpps=vpps, as_of=as_of) as record:
+    with (
+        steps.run_record(settled_month, vpps=vpps, as_of=as_of) as record,
+        steps.one_at_a_time(settled_month),
+    ):
         with record.stage("import"):
             record.facts["imported"] = steps.import_new_files()
         with record.stage("settle and publish"):
@@ -56,6 +59,7 @@ def settle_month(
         is_new = any(report.outcome == "published" for report in published)
         record.outcome = "published" if is_new else "unchanged"
         record.facts |= settled.facts | {"reports": [vars(report) for report in published]}
+        steps.show(settled, published, record.facts["stages_seconds"])
     return {
         "month": str(settled_month),
         "outcome": record.outcome,

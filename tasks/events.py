@@ -9,7 +9,7 @@ commas, are no rows.
 import hashlib
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -78,6 +78,9 @@ _NO_FAULTS = pl.LazyFrame(
     }
 )
 
+# Of ASCII letters alone: upper-casing would make an S of some others.
+_NMI_IN_ANY_CASE = "^[0-9A-HJ-NP-Za-hj-np-z]{10}[0-9]?$"
+
 _GROUP_OBJECTS = 1000
 _GROUP_BYTES = 32 << 20
 _SMALL_BYTES = 4 << 20
@@ -113,13 +116,14 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
     The import does not exist until its rows are added to the catalog. Doing it twice, or on two
     machines at once, writes the same things to the same keys.
     """
-    name = import_id(objects)
     with (
         tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary,
         warehouse(Path(temporary)) as connection,
     ):
         folder = Path(temporary)
         sources, files = spool(store, objects, folder)
+        # What was read: an object that was replaced since the listing is not part of it.
+        name = import_id([source.object for source in sources])
         events, daily, rejected = (
             folder / "events.parquet",
             folder / "daily.parquet",
@@ -144,7 +148,7 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
     """
     parsed = [_typed_rows(file, number, timezone) for number, file in enumerate(files)]
     is_good = pl.all_horizontal(
-        pl.col("overflow").is_null(),
+        ~pl.col("is_long"),
         pl.col("energy_kwh") >= 0,
         pl.col("nmi", "day", "is_discharge", "tariff_cents_per_kwh").is_not_null(),
     ).fill_null(False)
@@ -171,7 +175,8 @@ def _typed_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
         file.path,
         has_header=False,
         schema=dict.fromkeys([*_text_columns(file), "overflow"], pl.String),
-        missing_columns="insert",  # `overflow` is there when a row is longer than the header
+        missing_columns="insert",  # `overflow` is there when a row is longer than the header;
+        extra_columns="ignore",  # what comes behind it is for `_long_rows`
         truncate_ragged_lines=True,
         quote_char='"' if file.is_quoted else None,
         encoding="utf8-lossy",  # a bad byte costs its row, not the file
@@ -180,6 +185,7 @@ def _typed_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
     )
     source, line = _origins(file)
     return scan.with_columns(
+        (pl.col("overflow").is_not_null() | pl.col("row").is_in(_long_rows(file))).alias("is_long"),
         pl.lit(number, pl.Int32).alias("file"),
         _read("row", source, pl.Int32, "source"),
         _read("row", line, pl.UInt32, "line"),
@@ -188,6 +194,35 @@ def _typed_rows(file: SpoolFile, number: int, timezone: str) -> pl.LazyFrame:
         _read("text_event_type", _are_discharges, pl.Boolean, "is_discharge"),
         _read("text_energy", _decimals(ENERGY, 9), ENERGY, "energy_kwh"),
         _read("text_tariff", _decimals(TARIFF, 6), TARIFF, "tariff_cents_per_kwh"),
+    )
+
+
+def _long_rows(file: SpoolFile) -> pl.Series:
+    """Return the rows with more fields than the header has columns, empty ones at the end aside.
+
+    The parser gives the first field too many and drops the others, so that `...,25,,x` looks well;
+    but only where a field is empty, which most files never have.
+    """
+    if not file.has_empty_fields:
+        return pl.Series([], dtype=pl.UInt32)
+    unquoted = pl.col("line").str.replace_all(r'"(?:[^"]|"")*"', '"')
+    line = unquoted if file.is_quoted else pl.col("line")
+    commas = line.str.strip_chars_end(", \r").str.count_matches(",", literal=True)
+    rows = _lines(file).filter(commas >= len(file.columns)).select("row")
+    return rows.collect(engine="streaming").to_series()
+
+
+def _lines(file: SpoolFile) -> pl.LazyFrame:
+    """Scan a spool file as whole lines: row, line."""
+    return pl.scan_csv(
+        file.path,
+        has_header=False,
+        schema={"line": pl.String},
+        separator="\0",  # no such byte is in a spool file, so a field is a whole line
+        quote_char=None,
+        encoding="utf8-lossy",
+        row_index_name="row",
+        raise_if_empty=False,
     )
 
 
@@ -214,11 +249,11 @@ def _reason(file: SpoolFile) -> pl.Expr:
     return (
         pl.when(is_blank)
         .then(pl.lit(_BLANK))
-        .when(pl.col("overflow").is_not_null())
+        .when("is_long")
         .then(pl.lit("fields"))
         .when(pl.any_horizontal(is_missing))
         .then(pl.lit("missing"))
-        .when(~text["NMI"].str.to_uppercase().str.contains(f"^{NMI_PATTERN}[0-9]?$"))
+        .when(~text["NMI"].str.contains(_NMI_IN_ANY_CASE))
         .then(pl.lit("nmi"))
         .when(pl.col("nmi").is_null())
         .then(pl.lit("nmi_check_digit"))
@@ -257,15 +292,15 @@ def _sites(texts: pl.Series) -> pl.Series:
     """Read NMIs as the 10 characters that name the site; null for all else."""
     if texts.str.contains(f"^{NMI_PATTERN}$").all():
         return texts
-    nmis = texts.str.strip_chars().str.to_uppercase()
-    with_check_digit = nmis.filter(nmis.str.contains(f"^{NMI_PATTERN}[0-9]$")).unique().to_list()
-    sites = nmis.replace(
+    trimmed = texts.str.strip_chars()
+    nmis = _where(trimmed.str.contains(_NMI_IN_ANY_CASE), trimmed).str.to_uppercase()
+    with_check_digit = nmis.filter(nmis.str.len_bytes() == 11).unique().to_list()
+    return nmis.replace(
         with_check_digit, pl.Series([_site_of(nmi) for nmi in with_check_digit], dtype=pl.String)
     )
-    return _where(sites.str.contains(f"^{NMI_PATTERN}$"), sites)
 
 
-@cache
+@lru_cache(1 << 20)
 def _site_of(nmi: str) -> str | None:
     try:
         return canonical_nmi(nmi)
@@ -298,6 +333,7 @@ def _decimals(dtype: pl.Decimal, whole_digits: int) -> Callable[[pl.Series], pl.
     return decimals
 
 
+_DATE = r"(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _OFFSET = r"(Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])$"
 
@@ -307,11 +343,11 @@ def _market_days(timezone: str) -> Callable[[pl.Series], pl.Series]:
 
     def days(texts: pl.Series) -> pl.Series:
         dates = texts.str.strip_chars()
-        is_local = dates.str.contains(rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({_TIME})?$")
+        is_local = dates.str.contains(rf"^{_DATE}({_TIME})?$")
         local_day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
         if is_local.all():
             return local_day
-        has_offset = dates.str.contains(rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_TIME}{_OFFSET}")
+        has_offset = dates.str.contains(rf"^{_DATE}{_TIME}{_OFFSET}")
         # Offsets are whole minutes, so the seconds cannot move a moment to another day.
         minute = dates.str.slice(0, 16).str.replace(" ", "T", literal=True)
         local = minute.str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us")
@@ -342,15 +378,8 @@ def _write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) ->
     """Write `rejected.csv`: key, line, reason, and the row as it was, in file order."""
     keys = {source.number: source.object.key for file in files for source in file.sources}
     parts = [
-        pl.scan_csv(
-            file.path,
-            has_header=False,
-            schema={"as_it_was": pl.String},
-            separator="\0",  # no such byte is in a spool file, so a row is a whole line
-            quote_char=None,
-            encoding="utf8-lossy",
-            row_index_name="row",
-        )
+        _lines(file)
+        .rename({"line": "as_it_was"})
         .join(faults.lazy().filter(pl.col("file") == number), on="row", maintain_order="right")
         .select(
             pl.col("source").replace_strict(keys, return_dtype=pl.String).alias("key"),
@@ -385,7 +414,19 @@ def _catalog_rows(
             }
             for source in sources
         ],
-        schema_overrides=CATALOG_SCHEMA,
+        schema={
+            name: CATALOG_SCHEMA[name]
+            for name in (
+                "key",
+                "etag",
+                "size",
+                "sha256",
+                "import_id",
+                "source",
+                "failed",
+                "ignored_columns",
+            )
+        },
     )
     good = pl.read_parquet(daily).select("source", "day", "events").cast({"events": pl.Int64})
     by_reason = faults.group_by("source", "reason").agg(pl.len().cast(pl.Int64).alias("rows"))

@@ -6,6 +6,7 @@ and has to settle again: so the newest inputs always win, and nothing is ever ha
 """
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -132,3 +133,11 @@ def write_run_record(
     }
     store.write(key, (json.dumps(record, indent=2, default=str) + "\n").encode())
     return key
+
+
+def run_records(store: ObjectStore, month: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the records of all runs, or of a month's, oldest first. Reads S3 alone."""
+    for version_ in store.versions(f"runs/{month}"):
+        found = store.read(version_.key)
+        if found is not None:
+            yield {"key": version_.key, **json.loads(found[0])}

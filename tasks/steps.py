@@ -11,19 +11,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from time import monotonic
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
+from uuid import UUID
 
 import polars as pl
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from prefect import get_run_logger, runtime, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
 from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
-from tasks import settlement
+from tasks import announcements, settlement
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.errors import Refused
 from tasks.core.month import Month
@@ -32,8 +36,15 @@ from tasks.core.report import Report
 from tasks.core.settings import Settings
 from tasks.events import grouped, import_objects
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
-from tasks.io.registry_log import append_changes
-from tasks.publication import Published, Standing, publish, standing, write_run_record
+from tasks.io.registry_log import append_changes, read_registry
+from tasks.publication import (
+    Published,
+    Standing,
+    publish,
+    run_records,
+    standing,
+    write_run_record,
+)
 from tasks.settlement import Settled
 
 P = ParamSpec("P")
@@ -156,6 +167,7 @@ def import_files(files: list[ObjectVersion]) -> pl.DataFrame:
     for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
         logger.info("%s: columns ignored: %s", file["key"], file["ignored_columns"])
     logger.info("%d files, %d rows imported", imported.height, imported["imported"].sum())
+    announcements.announce_rejected(imported)
     return imported
 
 
@@ -172,7 +184,7 @@ def import_new_files(folder: str = "") -> dict[str, Any]:
         already = known if already is None else already
         if not groups:
             break
-        frames += import_files.map(groups).result()
+        frames += _with_progress(import_files.map(groups))
     assert already is not None
     imported = pl.concat(frames) if frames else already.clear()
     reasons = imported.select("rejected").explode("rejected").unnest("rejected").drop_nulls()
@@ -189,6 +201,18 @@ def import_new_files(folder: str = "") -> dict[str, Any]:
         .select("key", "failed")
         .to_dicts(),
     }
+
+
+def _with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Wait for imports, showing how many are done; raise what any of them raised."""
+    shown = create_progress_artifact(
+        0, key="import-progress", description=f"of {len(imports)} imports"
+    )
+    assert isinstance(shown, UUID)  # not a coroutine: this is no async code
+    for done, future in enumerate(as_completed(list(imports)), 1):
+        future.result()
+        update_progress_artifact(shown, done * 100 / len(imports))
+    return imports.result()
 
 
 @_stage("look at what is published")
@@ -298,6 +322,51 @@ def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
             facts=record.facts,
         )
         get_run_logger().info("run record: %s", record.key)
+        announcements.announce_settlement(month, record.outcome, record.key, record.facts)
+
+
+@contextmanager
+def one_at_a_time(month: Month) -> Iterator[None]:
+    """Wait while another run settles this month, whatever flow it was started by.
+
+    For order in the history only: what is published is right without it. A holder that dies loses
+    its place when its lease runs out.
+    """
+    name = f"settle-{month}"
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(name, 1)
+    with concurrency(name, occupy=1, lease_duration=60, strict=True):
+        yield
+
+
+@_stage("show {settled.month}")
+def show(settled: Settled, published: list[Published], stages_seconds: dict[str, float]) -> None:
+    """Make the run's artifacts: the month's summary and its rejected rows."""
+    store = _store()
+    announcements.show_settlement(store, settled, published, stages_seconds)
+    announcements.show_rejected(store, settled)
+
+
+def linked(key: str, action: Literal["get_object", "put_object"] = "get_object") -> State[Any]:
+    """End a run with a link to an object."""
+    return announcements.linked(_store(), key, action)
+
+
+def settled_run(month: Month) -> str:
+    """Return the record of a run that settled a month.
+
+    Raises:
+        Refused: no run has.
+    """
+    for record in run_records(_store(), str(month)):
+        if record["outcome"] in ("published", "unchanged") and not record["parameters"]["vpps"]:
+            return str(record["key"])
+    raise Refused(f"{month} is not settled yet; run settle-month for it, or see why it was refused")
+
+
+def vpp_id(reference: str) -> str:
+    """Return the id of a VPP named by its id or current name."""
+    return read_registry(_store(), Settings()).vpp_id(reference)
 
 
 def _started_by() -> str:

@@ -43,8 +43,7 @@ def read_changes(data: bytes) -> Iterator[tuple[int, Change | Refused]]:
 
 
 def _csv_rows(lines: io.StringIO) -> Iterator[tuple[int, dict[str, str] | Refused]]:
-    rows = csv.reader(lines)
-    header = [name.strip().lower() for name in next(rows, [])]
+    header = [name.strip().lower() for name in _fields(lines.readline())]
     kind = _CSV_KINDS.get(frozenset(header) - {"effective_from"})
     if kind is None or len(set(header)) != len(header):
         raise Refused(
@@ -52,12 +51,25 @@ def _csv_rows(lines: io.StringIO) -> Iterator[tuple[int, dict[str, str] | Refuse
             "(sites) or nmi, manufacturer, serial, capacity_kwh (batteries), each with "
             "effective_from if wanted, or a file of JSON lines"
         )
-    for row in rows:
-        if not any(cell.strip() for cell in row):
+    for number, line in enumerate(lines, 2):
+        try:
+            row = _fields(line)
+        except Refused as problem:
+            yield number, problem
+            continue
+        if not any(row):
             continue
         if len(row) != len(header):
-            yield rows.line_num, Refused(f"has {len(row)} fields; the header has {len(header)}")
+            yield number, Refused(f"has {len(row)} fields; the header has {len(header)}")
         else:
-            cells = zip(header, (cell.strip() for cell in row), strict=True)
+            cells = zip(header, row, strict=True)
             given = {name: cell for name, cell in cells if cell or name != "effective_from"}
-            yield rows.line_num, {"change": kind, **given}
+            yield number, {"change": kind, **given}
+
+
+def _fields(line: str) -> list[str]:
+    """Split a line; each stands for itself, so that an open quote swallows no others."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], strict=True), [])]
+    except csv.Error as error:
+        raise Refused(f"is no CSV: {error}; a quoted field must end on its line") from None

@@ -25,7 +25,7 @@ def canonical_nmi(text: str) -> str:
         ValueError: the text is no NMI, or its check digit is wrong. The message says which.
     """
     nmi = text.strip().upper()
-    if not re.fullmatch(f"{NMI_PATTERN}[0-9]?", nmi):
+    if not text.isascii() or not re.fullmatch(f"{NMI_PATTERN}[0-9]?", nmi):
         raise ValueError(
             f"{text!r} is not an NMI: 10 letters (without I and O) and digits, "
             "or 11 with the check digit"

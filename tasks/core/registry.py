@@ -36,15 +36,18 @@ from tasks.core.nmi import canonical_nmi
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Nmi = Annotated[str, AfterValidator(canonical_nmi)]
-_PlainDecimal = PlainSerializer(lambda number: format(number, "f"), return_type=str)
+_PlainDecimal = PlainSerializer(
+    lambda number: None if number is None else format(number, "f"), return_type=str | None
+)
 Percentage = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4), _PlainDecimal]
 Kwh = Annotated[Decimal, Field(ge=0, lt=10**9, decimal_places=6), _PlainDecimal]
 # No fee and a fee of zero are the same thing; the log says "0". None is only "not given".
 _fee = (
     BeforeValidator(lambda fee: "0" if fee is None else fee),
     Field(ge=0, lt=10**6, decimal_places=4),
+    _PlainDecimal,
 )
-Fee = Annotated[Decimal, *_fee, _PlainDecimal]
+Fee = Annotated[Decimal, *_fee]
 ChargeEvents = Literal["cost", "revenue"]
 NegativeBalances = Literal["site", "vpp"]
 
@@ -75,12 +78,11 @@ class _Change(BaseModel):
     def line(self) -> str:
         """Return the change as its line in the log."""
         fields = self.model_dump(mode="json")
-        since = fields.pop("effective_from")
         facts = self.facts()  # a site assigned to no VPP says so: "vpp": null
-        kept = {
-            name: value for name, value in fields.items() if value is not None or (name in facts)
-        }
-        return json.dumps({**kept, "effective_from": since}, ensure_ascii=False)
+        since = fields.pop("effective_from")
+        names = ("seq", "recorded_at", "recorded_by", "change", *fields)  # each once, in this order
+        said = {name: fields[name] for name in names if fields[name] is not None or name in facts}
+        return json.dumps({**said, "effective_from": since}, ensure_ascii=False)
 
     def _key(self) -> str:
         raise NotImplementedError
@@ -215,27 +217,31 @@ _Timeline = list[tuple[date, int, Any]]
 
 
 class Registry:
-    """All entities with their attributes' values by day, as the changes so far say."""
+    """All entities with their attributes' values by day, as the changes so far say.
 
-    def __init__(self, changes: Iterable[Change] = ()) -> None:
+    `today` (market time) decides which of a VPP's names is its current one.
+    """
+
+    def __init__(self, changes: Iterable[Change] = (), today: date = date.max) -> None:
         self.seq = 0
+        self.today = today
         self._timelines: dict[tuple[str, str], dict[str, _Timeline]] = defaultdict(dict)
         self._vpp_by_name: dict[str, str] = {}
         for change in changes:
             self._record(change)
 
-    def add(self, change: Change, today: date, at: datetime, by: str) -> Change:
+    def add(self, change: Change, at: datetime, by: str) -> Change:
         """Take in one more change and return it as it goes into the log.
 
         Names become ids, and a missing `effective_from` becomes its default: since ever for what
-        creates, `today` (market time) for what alters.
+        creates, today for what alters.
 
         Raises:
             Refused: the change does not fit what the registry says; the registry is as before.
         """
         settled: dict[str, Any] = {"seq": self.seq + 1, "recorded_at": at, "recorded_by": by}
         if isinstance(change, _LATER) and "effective_from" not in change.model_fields_set:
-            settled["effective_from"] = today
+            settled["effective_from"] = self.today
         if isinstance(change, CreateVpp):
             settled["vpp"] = change.vpp or slug(change.name)
         elif reference := getattr(change, "vpp", None):
@@ -251,10 +257,12 @@ class Registry:
         Raises:
             Refused: there is none.
         """
-        vpp = self._vpp_by_name.get(reference.strip().casefold(), reference.strip())
-        if ("vpp", vpp) not in self._timelines:
+        wanted = reference.strip()
+        if self.knows("vpp", wanted):
+            return wanted
+        if wanted.casefold() not in self._vpp_by_name:
             raise Refused(f"vpp: there is no VPP {reference!r}; make it with create-vpp first")
-        return vpp
+        return self._vpp_by_name[wanted.casefold()]
 
     def knows(self, kind: str, id: str) -> bool:
         """Say whether there is such a 'vpp', 'site' or 'battery', on whatever day."""
@@ -272,13 +280,21 @@ class Registry:
         for attribute, value in change.facts().items():
             fact = (since, change.seq, value)
             insort(timelines.setdefault(attribute, []), fact, key=lambda fact: fact[:2])
-        if name := getattr(change, "name", None):
-            for known in [n for n, id in self._vpp_by_name.items() if id == change.entity()[1]]:
-                del self._vpp_by_name[known]
-            latest = timelines["name"][-1][2] if timelines["name"] else name
-            self._vpp_by_name[latest.casefold()] = change.entity()[1]
+        if "name" in change.facts():
+            id = change.entity()[1]
+            for name in [name for name, vpp in self._vpp_by_name.items() if vpp == id]:
+                del self._vpp_by_name[name]
+            # A name that it will have from a later day is taken too, and already leads to it.
+            for name in self._names(id):
+                self._vpp_by_name[name.casefold()] = id
 
-    def _check(self, change: Change) -> None:
+    def _names(self, vpp: str) -> list[str]:
+        """Return a VPP's current name, and those that it will have."""
+        timeline = self._timelines["vpp", vpp]["name"]
+        index = bisect_right(timeline, self.today, key=lambda fact: fact[0])
+        return [fact[2] for fact in timeline[max(index - 1, 0) :]]
+
+    def _check(self, change: Change) -> None:  # noqa: PLR0912 (one refusal a branch)
         kind, id = change.entity()
         since = change.effective_from or date.min
         if not id:
@@ -289,9 +305,12 @@ class Registry:
         elif not isinstance(change, AddBattery):
             self._check_started(kind, id, since)
         if name := getattr(change, "name", None):
-            owner = self._vpp_by_name.get(name.casefold(), name)
-            if owner != id and self.knows("vpp", owner):
-                raise Refused(f"name: {name!r} is the name or id of VPP {owner}; choose another")
+            for claimed in {name.casefold(), id.casefold()}:
+                owner = claimed if self.knows("vpp", claimed) else self._vpp_by_name.get(claimed)
+                if owner not in (None, id):
+                    raise Refused(
+                        f"name: {name!r} is the name or id of VPP {owner}; choose another"
+                    )
         if isinstance(change, CreateSite | AssignSite) and change.vpp is not None:
             self._check_started("vpp", change.vpp, since)
         if isinstance(change, AddBattery):

@@ -21,3 +21,6 @@ class Settings(BaseSettings):
     max_rejected_percent: float = Field(
         5.0, ge=0, le=100, description="A month with more rejected rows (%) is not published."
     )
+    presign_seconds: int = Field(
+        3600, ge=1, le=604800, description="How long links for upload and download hold (s)."
+    )

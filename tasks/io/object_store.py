@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError, ResponseStreamingError
+from botocore.exceptions import (
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
 
 from tasks.core.errors import Refused
 from tasks.core.settings import Settings
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 _PARALLEL_REQUESTS = 16
 _ONE_PUT_BYTES = 8 << 20
+_BEGINNING_BYTES = 64 << 10
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
@@ -57,6 +64,16 @@ class ObjectStore:
         )
         self.client: S3Client = boto3.client("s3", config=config, **client_options)
 
+    @contextmanager
+    def _bucket(self) -> Iterator[None]:
+        """Say in a sentence that the bucket is missing."""
+        try:
+            yield
+        except self.client.exceptions.NoSuchBucket:
+            raise Refused(
+                f"there is no bucket {self.bucket!r}; make it, or set VPP_BUCKET to the right one"
+            ) from None
+
     def versions(self, folder: str) -> list[ObjectVersion]:
         """Return all objects below a folder, in key order.
 
@@ -66,7 +83,7 @@ class ObjectStore:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.prefix + folder
         )
-        try:
+        with self._bucket():
             return [
                 ObjectVersion(
                     item["Key"].removeprefix(self.prefix),
@@ -77,10 +94,6 @@ class ObjectStore:
                 for page in pages
                 for item in page.get("Contents", [])
             ]
-        except self.client.exceptions.NoSuchBucket:
-            raise Refused(
-                f"there is no bucket {self.bucket!r}; make it, or set VPP_BUCKET to the right one"
-            ) from None
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag, or None where there is none."""
@@ -120,7 +133,7 @@ class ObjectStore:
                     broken = 0
                     yield chunk
                 return
-            except (ResponseStreamingError, HTTPClientError):
+            except (ResponseStreamingError, IncompleteReadError, HTTPClientError):
                 broken += 1
                 if broken == 8:
                     raise
@@ -134,9 +147,10 @@ class ObjectStore:
 
     def write(self, key: str, data: bytes, content_type: str = "application/json") -> None:
         """Write an object that nobody else writes differently."""
-        self.client.put_object(
-            Bucket=self.bucket, Key=self.prefix + key, Body=data, ContentType=content_type
-        )
+        with self._bucket():
+            self.client.put_object(
+                Bucket=self.bucket, Key=self.prefix + key, Body=data, ContentType=content_type
+            )
 
     def write_if(self, key: str, data: bytes, etag: str | None) -> str:
         """Write an object if it still has this ETag, or (None) if there is none; return its ETag.
@@ -149,13 +163,14 @@ class ObjectStore:
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
-            answer = self.client.put_object(
-                Bucket=self.bucket,
-                Key=self.prefix + key,
-                Body=data,
-                ContentType="application/json",
-                **condition,  # type: ignore[arg-type]
-            )
+            with self._bucket():
+                answer = self.client.put_object(
+                    Bucket=self.bucket,
+                    Key=self.prefix + key,
+                    Body=data,
+                    ContentType="application/json",
+                    **condition,  # type: ignore[arg-type]
+                )
         except ClientError as error:
             if error.response["Error"]["Code"] not in _LOST | _MISSING:
                 raise
@@ -171,6 +186,30 @@ class ObjectStore:
             self.write(key, path.read_bytes(), "application/octet-stream")
         else:
             self.client.upload_file(str(path), self.bucket, self.prefix + key)
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is such an object."""
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return False
+            raise
+        return True
+
+    def beginning(self, key: str) -> bytes:
+        """Return the first 64 KiB of an object, cut at the end of a line."""
+        answer = self.client.get_object(
+            Bucket=self.bucket, Key=self.prefix + key, Range=f"bytes=0-{_BEGINNING_BYTES - 1}"
+        )
+        data = answer["Body"].read()
+        return data if len(data) < _BEGINNING_BYTES else data[: data.rfind(b"\n") + 1]
+
+    def link(self, action: Literal["get_object", "put_object"], key: str, seconds: int) -> str:
+        """Return a presigned URL with which anybody may read or write this key for a while."""
+        return self.client.generate_presigned_url(
+            action, Params={"Bucket": self.bucket, "Key": self.prefix + key}, ExpiresIn=seconds
+        )
 
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""

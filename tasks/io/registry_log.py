@@ -1,7 +1,7 @@
 """The registry's log on S3: one object of JSON lines, only ever appended to."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from tasks.core.errors import Refused
@@ -41,17 +41,16 @@ def append_changes(
         found = store.read(LOG_KEY)
         log, etag = found if found else (b"", None)
         known = [parse_change(line) for line in log.splitlines()]
-        registry = Registry(known)
         # Never earlier than what is there, whatever the clocks of two machines say: what was
         # visible to an as-of stays visible to it, and nothing is slipped in behind it.
         at = max([now(), *(change.recorded_at for change in known[-1:])])  # type: ignore[type-var]
-        today = at.astimezone(ZoneInfo(settings.timezone)).date()  # type: ignore[union-attr]
+        registry = Registry(known, _today(at, settings))  # type: ignore[arg-type]
         recorded, problems = [], []
         for line, change in numbered:
             try:
                 if isinstance(change, Refused):
                     raise change
-                recorded.append(registry.add(change, today, at, recorded_by))  # type: ignore[arg-type]
+                recorded.append(registry.add(change, at, recorded_by))  # type: ignore[arg-type]
             except Refused as problem:
                 problems.append(f"line {line}: {problem}" if len(numbered) > 1 else str(problem))
         if problems:
@@ -63,5 +62,17 @@ def append_changes(
         try:
             store.write_if(LOG_KEY, log + lines.encode(), etag)
         except LostRace:
-            continue
+            # Unless it was won, the answer got lost, and somebody has appended behind it.
+            if not read_log(store).startswith(log + lines.encode()):
+                continue
         return recorded
+
+
+def read_registry(store: ObjectStore, settings: Settings) -> Registry:
+    """Return the registry as it is known now."""
+    changes = (parse_change(line) for line in read_log(store).splitlines())
+    return Registry(changes, _today(datetime.now(UTC), settings))
+
+
+def _today(moment: datetime, settings: Settings) -> date:
+    return moment.astimezone(ZoneInfo(settings.timezone)).date()

@@ -61,6 +61,7 @@ class SpoolFile:
     sources: list[Source] = field(default_factory=list)
     rows: int = 0
     is_quoted: bool = False
+    has_empty_fields: bool = False
 
 
 def spool(
@@ -120,13 +121,14 @@ def _append(
 ) -> None:
     """Append a source's data lines to a spool file; on any failure, the file is as before."""
     start = handle.tell()
-    lines, is_quoted, last = 0, False, b"\n"
+    lines, is_quoted, has_empty_fields, last = 0, False, False, b"\n"
     try:
         while chunk := content.read(CHUNK_BYTES):
             if b"\0" in chunk:
                 raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
             lines += chunk.count(b"\n")
             is_quoted = is_quoted or b'"' in chunk
+            has_empty_fields = has_empty_fields or b",," in chunk or last + chunk[:1] == b",,"
             last = chunk[-1:]
             handle.write(chunk)
         if last != b"\n":
@@ -140,6 +142,7 @@ def _append(
     source.first_row, source.lines = file.rows, lines
     file.rows += lines
     file.is_quoted = file.is_quoted or is_quoted
+    file.has_empty_fields = file.has_empty_fields or has_empty_fields
     file.sources.append(source)
 
 
@@ -172,7 +175,10 @@ def _columns(line: bytes) -> tuple[str, ...]:
         raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
     if not line:
         raise Unreadable("empty: it has no header and no rows")
-    names = tuple(name.strip().upper() for name in next(csv.reader([text]), []))
+    try:
+        names = tuple(name.strip().upper() for name in next(csv.reader([text]), []))
+    except csv.Error as error:
+        raise Unreadable(f"the first line {text[:200]!r} is no header: {error}") from None
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         separator = next((s for s in (";", "\t", "|") if s in text), None)

@@ -82,7 +82,6 @@ def test_the_same_report_published_by_two_is_no_race(place: Place) -> None:
         (r"PUT .*/r1\.json", False),
         (r"PUT .*/test-vpp-one\.json", False),
         (r"PUT .*/r2\.json", True),
-        (r"PUT .*/test-vpp-one\.json", True),
     ],
 )
 @pytest.mark.usefixtures("prefect_api")
@@ -131,7 +130,6 @@ def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
         pytest.param(r"GET .*prefix=\S*reports/", "late.csv", id="new, before the settlement"),
         pytest.param(r"GET .*prefix=\S*reports/", "events_file.csv", id="replaced, before it"),
         pytest.param(r"GET .*/events_file\.csv", "events_file.csv", id="replaced, while read"),
-        pytest.param(r"PUT .*/imports/catalog\.parquet", "late.csv", id="new, after the import"),
         pytest.param(r"PUT .*/r1\.json", "late.csv", id="new, before the publication"),
     ],
 )

@@ -40,7 +40,6 @@ class Outage(NamedTuple):
 
 OUTAGES = {
     "listing the inbox": Outage(r"GET .*prefix=\S*events/", 503, "list the inbox"),
-    "reading the catalog": Outage(r"HEAD .*catalog.parquet", 503, "list the inbox"),
     "reading an event file": Outage(
         r"GET .*/events/events_file.csv", 503, "import events/events_file.csv"
     ),
@@ -51,7 +50,6 @@ OUTAGES = {
         r"PUT .*/imports/catalog.parquet", 503, "import events/events_file.csv"
     ),
     "reading the daily sums": Outage(r"GET .*/daily.parquet", 500, "settle 2025-09"),
-    "reading the registry": Outage(r"HEAD .*/registry/changes.jsonl", None, "settle 2025-09"),
     "looking at what is published": Outage(
         r"GET .*prefix=\S*reports/", None, "look at what is published"
     ),

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import tasks.core
 
 CORE = [f"tasks.core.{module.name}" for module in pkgutil.iter_modules(tasks.core.__path__)]
@@ -35,19 +33,14 @@ def test_the_core_is_pure() -> None:
     assert ours == {"tasks", "tasks.core", *CORE}
 
 
-# Each on its own, since one could hide behind what another has imported.
-@pytest.mark.parametrize(
-    "module",
-    [
+def test_what_the_line_program_needs_imports_neither_prefect_nor_the_embedded_s3() -> None:
+    modules = loaded(
+        "flows.instructions",
         "tasks.settlement",
         "tasks.publication",
         "tasks.events",
         "tasks.catalog",
         "tasks.io.registry_log",
         "tasks.io.embedded_s3",
-    ],
-)
-def test_what_the_line_program_needs_imports_neither_prefect_nor_the_embedded_s3(
-    module: str,
-) -> None:
-    assert not loaded(module) & {"prefect", "moto", "flask"}
+    )
+    assert not modules & {"prefect", "moto", "flask"}

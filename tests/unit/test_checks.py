@@ -31,13 +31,10 @@ CHANGES = [
 
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, object]]]:
-    registry = Registry()
+    registry = Registry(today=NOW.date())
     log = tmp_path / "changes.jsonl"
     log.write_text(
-        "".join(
-            registry.add(parse_change(change), NOW.date(), NOW, "test").line() + "\n"
-            for change in CHANGES
-        )
+        "".join(registry.add(parse_change(change), NOW, "test").line() + "\n" for change in CHANGES)
     )
     daily = tmp_path / "import.parquet"
     days = [("6001000001", 1, "400.5"), ("6001000002", 2, "99.25"), ("6009999999", 3, "5")]

@@ -1,0 +1,224 @@
+"""prefect.yaml on a real server: what is deployed, when it runs by itself, and that it runs."""
+
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+import yaml
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, FlowRun, State, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Scheduled
+
+from tests.flows.polling import eventually
+from tests.flows.sample import ROOT, TOTALS, json_at, keys, lay_out
+from tests.through_s3 import Place
+
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())[
+    "deployments"
+]
+ONE_AT_A_TIME = ["settle-month", "backfill"]
+MARKET = ZoneInfo("Australia/Brisbane")
+
+
+def load(deployment: dict[str, Any]) -> Flow[..., Any]:
+    """Load a deployment's flow from the project's folder."""
+    with chdir(ROOT):
+        return cast(Flow[..., Any], load_flow_from_entrypoint(deployment["entrypoint"]))
+
+
+@pytest.fixture(scope="module")
+def environment(prefect_api: str, prefect_home: Path) -> dict[str, str]:
+    """Return what a machine that deploys or works has in its environment."""
+    return {"PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(prefect_home)}
+
+
+def prefect(environment: dict[str, str], *arguments: str) -> str:
+    """Call Prefect's command line in the project's folder, and return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def deployed(environment: dict[str, str]) -> str:
+    """Deploy everything, as the README has it."""
+    prefect(environment, "work-pool", "create", "vpp", "--type", "process")
+    return prefect(environment, "deploy", "--all")
+
+
+def read(client: SyncPrefectClient, name: str) -> DeploymentResponse:
+    return client.read_deployment_by_name(f"{name}/{name}")
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: str(deployment["name"]))
+def test_each_entrypoint_is_the_flow_of_its_deployments_name(deployment: dict[str, Any]) -> None:
+    assert load(deployment).name == deployment["name"]
+    assert deployment["description"].strip()
+
+
+def test_all_flows_are_deployed() -> None:
+    deployed = {Path(inspect.getfile(inspect.unwrap(load(d).fn))).name for d in DEPLOYMENTS}
+    files = {path.name for path in (ROOT / "flows").glob("*.py") if "@flow" in path.read_text()}
+    assert deployed == files
+    written = sum(path.read_text().count("\n@flow(") for path in (ROOT / "flows").glob("*.py"))
+    assert written == len(DEPLOYMENTS)
+
+
+@pytest.mark.usefixtures("deployed")
+def test_all_is_deployed(client: SyncPrefectClient) -> None:
+    names = {deployment["name"] for deployment in DEPLOYMENTS}
+    assert {deployment.name for deployment in client.read_deployments()} == names
+    for given in DEPLOYMENTS:
+        deployment = read(client, given["name"])
+        assert deployment.work_pool_name == "vpp"
+        assert deployment.entrypoint is not None
+        assert deployment.entrypoint.endswith(given["entrypoint"])
+        assert deployment.tags == given["tags"]
+        assert deployment.description == given["description"]
+        assert deployment.enforce_parameter_schema
+        is_alone = given["name"] in ONE_AT_A_TIME
+        limit = deployment.global_concurrency_limit
+        assert (limit.limit if limit else None) == (1 if is_alone else None)
+        options = deployment.concurrency_options
+        if is_alone:
+            assert options is not None
+            assert options.collision_strategy == ConcurrencyLimitStrategy.ENQUEUE
+        assert bool(deployment.schedules) == (given["name"] == "settle-month")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_monthly_run_is_scheduled_on_the_second_at_six_market_time(
+    client: SyncPrefectClient,
+) -> None:
+    """Runs must really be there: a scheduler that inserts none says nothing about it."""
+    deployment = read(client, "settle-month")
+    [schedule] = deployment.schedules
+    assert schedule.active
+    assert isinstance(schedule.schedule, CronSchedule)
+    assert schedule.schedule.cron == "0 6 2 * *"
+    assert schedule.schedule.timezone == "Australia/Brisbane"
+
+    of_deployment = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
+
+    def scheduled() -> list[FlowRun]:
+        runs = client.read_flow_runs(flow_run_filter=of_deployment)
+        return [run for run in runs if run.auto_scheduled]
+
+    runs = eventually(scheduled, lambda found: len(found) >= 3)
+
+    assert {run.state_type for run in runs} == {StateType.SCHEDULED}
+    times = sorted(run.expected_start_time for run in runs if run.expected_start_time)
+    local = [at.astimezone(MARKET) for at in times]
+    assert [(at.day, at.hour, at.minute) for at in local] == [(2, 6, 0)] * len(runs)
+    assert datetime.now(UTC) < times[0] < datetime.now(UTC) + timedelta(days=32)
+    months = [at.year * 12 + at.month for at in local]
+    assert months == list(range(months[0], months[0] + len(months)))
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_worker_runs_what_is_due(
+    client: SyncPrefectClient, place: Place, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """From any folder: what it needs is the project installed, and its environment."""
+    lay_out(place)
+    due = client.create_flow_run_from_deployment(
+        read(client, "settle-month").id,
+        state=Scheduled(scheduled_time=datetime(2025, 10, 1, 20, tzinfo=UTC)),
+    )
+    refused = client.create_flow_run_from_deployment(
+        read(client, "update-vpp").id, parameters={"vpp": "Nobody", "name": "X"}
+    )
+
+    def states() -> list[State[Any]]:
+        runs = [client.read_flow_run(made.id) for made in (due, refused)]
+        return [run.state for run in runs if run.state]
+
+    with worker(environment, tmp_path) as log:
+        ended = eventually(states, lambda found: all(state.is_final() for state in found))
+
+    assert [(state.name, state.message) for state in ended] == [
+        ("Completed", None),
+        ("Failed", "vpp: there is no VPP 'Nobody'; make it with create-vpp first"),
+    ], log.read_text()
+    assert client.read_flow_run(due.id).name == "settle 2025-09"
+    assert json_at(place, "reports/2025-09/test-vpp-one.json")["totals"].items() >= TOTALS.items()
+    [record] = [json_at(place, key) for key in keys(place, "runs/2025-09/")]
+    assert (record["run_id"], record["outcome"]) == (str(due.id), "published")
+
+
+@contextmanager
+def worker(environment: dict[str, str], folder: Path) -> Iterator[Path]:
+    """Let a worker of the pool work in a folder, and yield its log."""
+    log = folder / "worker.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "vpp"],
+            cwd=folder,
+            env={**os.environ, **environment, "PREFECT_WORKER_QUERY_SECONDS": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        try:
+            yield log
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "field"),
+    [
+        ("settle-month", {"month": "2025-13"}, "month"),
+        ("settle-month", {"max_rejected_percent": 101}, "max_rejected_percent"),
+        ("settle-month", {"vpps": "Test VPP One"}, "vpps"),
+        ("backfill", {"from_month": "2025-09"}, "to_month"),
+        ("create-vpp", {"name": "A", "revenue_percentage": -1}, "revenue_percentage"),
+        (
+            "create-vpp",
+            {"name": "A", "revenue_percentage": 1, "charge_events": "x"},
+            "charge_events",
+        ),
+        (
+            "add-battery",
+            {"nmi": "9876543210", "manufacturer": "A", "serial": "B", "capacity_kwh": "much"},
+            "capacity_kwh",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("deployed")
+def test_the_server_refuses_parameters_that_do_not_fit(
+    client: SyncPrefectClient,
+    prefect_api: str,
+    name: str,
+    parameters: dict[str, Any],
+    field: str,
+) -> None:
+    answer = httpx.post(
+        f"{prefect_api}/deployments/{read(client, name).id}/create_flow_run",
+        json={"parameters": parameters},
+    )
+    assert answer.status_code == 409
+    assert field in answer.json()["detail"]

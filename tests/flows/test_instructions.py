@@ -1,0 +1,440 @@
+"""The line program: lines in, reports out, and nothing at all for lines that make no sense."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import instructions
+from tests.flows.sample import EVENTS, ROOT, keys
+from tests.through_s3 import HEADER, Place
+
+SAMPLE = (ROOT / "data" / "STDIN.txt").read_text()
+SEED = json.loads("""
+{
+    "vpp": "Test VPP One",
+    "month": "2025-09",
+    "totals": {
+        "total_revenue": 1.75,
+        "vpp_ad_valorem_fee": 0.35,
+        "vpp_cost_only": 0.0,
+        "vpp_total_revenue": 1.75,
+        "site_total_revenue_after_fees": 0.0
+    },
+    "sites": {
+        "9876543210": {
+            "nmi": "9876543210",
+            "address": "426 King St Newcastle West NSW 2302",
+            "site_capacity_kwh": 13.5,
+            "site_revenue_before_fees": 1.4,
+            "site_daily_fee": 1.4,
+            "site_revenue_after_fees": 0.0
+        }
+    }
+}
+""")
+VPP = "Create VPP: Test VPP One, 20, 0.30\n"
+SITE = "Create Site: Test VPP One, 9876543210, 426 King St Newcastle West NSW 2302\n"
+BATTERY = "Create Battery: 9876543210, Tesla, 38764527113388, 13.5\n"
+IMPORT = "Import Events: events_file.csv\n"
+REPORT = "Create Report: Test VPP One, 2025-09\n"
+ALL = VPP + SITE + BATTERY + IMPORT
+
+
+def in_order(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Assert that the wanted keys come first, in their order, with these values."""
+    assert list(found)[: len(wanted)] == list(wanted)
+    for key, value in wanted.items():
+        if isinstance(value, dict):
+            in_order(found[key], value)
+        else:
+            assert (key, found[key]) == (key, value)
+            assert type(found[key]) is type(value)
+
+
+def process(
+    lines: str, *arguments: str, folder: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program as a process of its own, without S3 unless the environment names one."""
+    clean = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "VPP_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.instructions", *arguments],
+        input=lines,
+        cwd=folder,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class Outcome:
+    """What the program said to some lines, run in this process on the tests' S3."""
+
+    def __init__(self, status: int, output: str, errors: str) -> None:
+        self.status, self.output, self.errors = status, output, errors
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports on standard output, one JSON text after the other."""
+        assert self.status == 0, self.errors
+        found, rest = [], self.output.lstrip()
+        while rest:
+            report, end = json.JSONDecoder().raw_decode(rest)
+            found.append(report)
+            rest = rest[end:].lstrip()
+        return found
+
+    @property
+    def report(self) -> dict[str, Any]:
+        [report] = self.reports
+        return report
+
+
+class Program:
+    """Calls of the program in one place on S3."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, lines: str, *arguments: str) -> Outcome:
+        self._monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        status = instructions.main(list(arguments))
+        return Outcome(status, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def program(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
+    return Program(monkeypatch, capsys)
+
+
+# As a process
+
+
+def test_the_sample_gives_its_report_to_the_letter(tmp_path: Path) -> None:
+    done = process(SAMPLE, "--output", str(tmp_path / "report.json"))
+    assert (done.returncode, done.stderr) == (0, "imported=2 skipped=0\n")
+    in_order(json.loads(done.stdout), SEED)
+    assert list(json.loads(done.stdout)["sites"]) == ["9876543210"]
+    assert (tmp_path / "report.json").read_text() == done.stdout
+
+
+def test_it_runs_in_any_folder_and_finds_the_files_there(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(HEADER + EVENTS[0] + "\n")
+    lines = f"{VPP}{SITE}Import Events: mine.csv\n{IMPORT}{REPORT}"
+    done = process(lines, folder=tmp_path)
+    assert done.stderr == "imported=1 skipped=0\nimported=2 skipped=0\n"
+    assert json.loads(done.stdout)["totals"]["total_revenue"] == 2.75
+
+
+def test_nonsense_ends_the_process_with_2_and_says_where(tmp_path: Path) -> None:
+    done = process(ALL + REPORT + "Create Something: x\n", "--output", str(tmp_path / "report"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("line 6: 'Create Something: x' is no instruction; expected")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_bytes_that_are_no_text_are_refused_like_any_nonsense(errors: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.instructions"],
+        input=b"Create VPP: \xff\xfe, 20\n",
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": f"utf-8:{errors}"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"line 1: " in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_prefect_is_not_imported() -> None:
+    code = (
+        "import io, runpy, sys\n"
+        f"sys.stdin = io.StringIO({SAMPLE!r})\n"
+        "try:\n"
+        "    runpy.run_module('flows.instructions', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 0\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'prefect']\n"
+    )
+    clean = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "VPP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+# What lines may look like
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        SAMPLE,
+        SAMPLE.replace("\n", "\r\n"),
+        "\ufeff" + SAMPLE,
+        SAMPLE.lower(),
+        SAMPLE.upper().replace("EVENTS_FILE.CSV", "events_file.csv"),
+        "".join(f"{n}. {line}\n" for n, line in enumerate(SAMPLE.splitlines(), 1)),
+        "".join(f"{n}) {line}\n" for n, line in enumerate(SAMPLE.splitlines(), 1)),
+        "".join(f"{n} {line}\n" for n, line in enumerate(SAMPLE.splitlines(), 1)),
+        "".join(f"  {n} -  {line}\t\n\n" for n, line in enumerate(SAMPLE.splitlines(), 1)),
+        SAMPLE.replace(", ", ","),
+        SAMPLE.replace(",", " ,  ").replace("Create", "Create  ").replace(":", " : "),
+        SAMPLE.replace("Exit\n", ""),
+        SAMPLE.removesuffix("\n"),
+        SAMPLE + "what comes after Exit is not read\n",
+        SAMPLE.replace("9876543210,", "98765432107,"),
+    ],
+)
+def test_lines_may_be_written_in_many_ways(program: Program, lines: str) -> None:
+    found = program(lines)
+    assert found.errors == "imported=2 skipped=0\n"
+    report = found.report
+    assert report["totals"].items() >= SEED["totals"].items()
+    assert report["vpp"].lower() == "test vpp one"
+    assert list(report["sites"]) == ["9876543210"]
+
+
+def test_no_lines_are_no_error(program: Program, place: Place) -> None:
+    for lines in ("", "\n", "exit\n", "1. EXIT"):
+        found = program(lines)
+        assert (found.status, found.output, found.errors) == (0, "", "")
+    assert place.objects() == {}
+
+
+def test_without_a_fee_there_is_none(program: Program) -> None:
+    report = program(ALL.replace(", 0.30", "") + REPORT).report
+    assert report["totals"]["vpp_total_revenue"] == 0.35
+    assert report["sites"]["9876543210"]["site_revenue_after_fees"] == 1.4
+
+
+def test_an_address_may_hold_commas(program: Program) -> None:
+    report = program(ALL.replace("King St ", "King St, ") + REPORT).report
+    address = "426 King St, Newcastle West NSW 2302"
+    assert report["sites"]["9876543210"]["address"] == address
+
+
+def test_charge_events_may_count_as_revenue(program: Program) -> None:
+    report = program(ALL + REPORT, "--charge-events", "revenue").report
+    assert report["settlement"]["terms"][0]["charge_events"] == "revenue"
+    # 5 kWh charged at -20 now take away the dollar that they brought before.
+    assert report["totals"]["total_revenue"] == -0.25
+
+
+def test_several_reports_come_in_the_order_of_their_lines(program: Program, tmp_path: Path) -> None:
+    lines = (
+        f"{ALL}Create VPP: Two, 10\n{REPORT}Create Report: two, 2025-09\n"
+        "Create Report: test-vpp-one, 2025-08\n"
+    )
+    found = program(lines, "--output", str(tmp_path / "last.json"))
+    named = [(report["vpp"], report["month"]) for report in found.reports]
+    assert named == [
+        ("Test VPP One", "2025-09"),
+        ("Two", "2025-09"),
+        ("Test VPP One", "2025-08"),
+    ]
+    assert json.loads((tmp_path / "last.json").read_text()) == found.reports[-1]
+
+
+def test_lines_take_effect_in_their_order(program: Program) -> None:
+    lines = f"{VPP}{SITE}{BATTERY}{REPORT}{IMPORT}{REPORT}{VPP.replace('20', '50')}{REPORT}"
+    totals = [report["totals"] for report in program(lines).reports]
+    assert [total["total_revenue"] for total in totals] == [0.0, 1.75, 1.75]
+    assert [total["vpp_ad_valorem_fee"] for total in totals] == [0.0, 0.35, 0.88]
+
+
+# A second Create updates
+
+
+def test_a_second_create_vpp_changes_its_terms(program: Program) -> None:
+    report = program(f"{ALL}Create VPP: TEST VPP ONE, 10\n{REPORT}").report
+    assert report["vpp"] == "TEST VPP ONE"
+    [terms] = report["settlement"]["terms"]
+    assert (terms["revenue_percentage"], terms["daily_fee_aud"]) == (10.0, 0.0)
+
+
+def test_a_second_create_site_moves_it(program: Program) -> None:
+    lines = (
+        f"{ALL}Create VPP: Two, 10\nCreate Site: Two, 9876543210, 1 Other St\n"
+        f"{REPORT}Create Report: Two, 2025-09\n"
+    )
+    one, two = program(lines).reports
+    assert (one["sites"], one["totals"]["total_revenue"]) == ({}, 0.0)
+    assert two["sites"]["9876543210"]["address"] == "1 Other St"
+    assert two["totals"]["total_revenue"] == 1.75
+
+
+def test_a_second_create_battery_changes_or_moves_it(program: Program) -> None:
+    changed = program(f"{ALL}{BATTERY.replace('13.5', '10')}{REPORT}").report
+    assert changed["sites"]["9876543210"]["site_capacity_kwh"] == 10.0
+
+    moved = program(
+        "Create Site: Test VPP One, 2001985732, 1 Other St\n"
+        f"Create Battery: 2001985732, Tesla, 38764527113388, 9\n{REPORT}"
+    ).report
+    capacities = {nmi: site["site_capacity_kwh"] for nmi, site in moved["sites"].items()}
+    assert capacities == {"2001985732": 9.0, "9876543210": 0.0}
+
+
+# Files
+
+
+def test_a_file_counts_once_however_often_it_is_imported(program: Program, place: Place) -> None:
+    found = program(ALL + IMPORT + REPORT)
+    assert found.errors == "imported=2 skipped=0\nimported=0 skipped=2 (2 already imported)\n"
+    assert found.report["totals"]["total_revenue"] == 1.75
+    again = program(IMPORT + REPORT)
+    assert again.errors == "imported=0 skipped=2 (2 already imported)\n"
+    assert again.report == found.report
+    assert keys(place, "events/") == ["events/events_file.csv"]
+
+
+def test_rejected_rows_are_counted_as_skipped_and_stop_nothing(
+    program: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / "dirty.csv"
+    path.write_text(f"{HEADER}{EVENTS[1]}\n,2025-09-01,Charge,1,1\n9876543210,x,Charge,1,1\n")
+    found = program(f"{VPP}{SITE}Import Events: {path}\n{REPORT}")
+    assert found.errors == "imported=1 skipped=2 (1 date, 1 missing)\n"
+    assert found.report["totals"]["total_revenue"] == 0.75
+
+
+def test_two_files_of_the_same_name_both_count(program: Program, tmp_path: Path) -> None:
+    lines = VPP + SITE
+    for day in ("01", "02"):
+        path = tmp_path / day / "events.csv"
+        path.parent.mkdir()
+        path.write_text(f"{HEADER}9876543210,2025-09-{day},Discharge,1,{day}00\n")
+        lines += f"Import Events: {path}\n"
+    assert program(lines + REPORT).report["totals"]["total_revenue"] == 3.0
+
+
+def test_a_later_call_may_correct_a_file(program: Program, place: Place, tmp_path: Path) -> None:
+    """On a lasting S3, a file of the same name takes the place of the one before."""
+    program(ALL)
+    corrected = tmp_path / "events_file.csv"
+    corrected.write_text(f"{HEADER}9876543210,2025-09-03,Discharge,1,100\n")
+    found = program(f"Import Events: {corrected}\n{REPORT}")
+    assert found.report["totals"]["total_revenue"] == 1.0
+    assert keys(place, "events/") == ["events/events_file.csv"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty: it has no header and no rows"),
+        (b"NMI;DATE;EVENT_TYPE;ENERGY;TARIFF\n", "missing column NMI, DATE, EVENT_TYPE"),
+        (HEADER.encode("utf-16"), "not text: it is UTF-16"),
+        (f'{HEADER}"9876543210\n'.encode(), "broken quoting: line 2"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_leaves_no_trace(
+    program: Program, place: Place, tmp_path: Path, data: bytes, reason: str
+) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_bytes(data)
+    found = program(f"{VPP}Import Events: {path}\n{REPORT}")
+    assert (found.status, found.output) == (2, "")
+    assert found.errors.startswith(f"line 2: {path}: {reason}")
+    assert keys(place, "events/") == keys(place, "reports/") == []
+    assert program(REPORT).status == 0
+
+
+def test_a_broken_file_does_not_take_away_a_good_one_of_the_same_name(
+    program: Program, place: Place, tmp_path: Path
+) -> None:
+    program(ALL)
+    before = place.objects()
+    path = tmp_path / "events_file.csv"
+    path.write_text("broken")
+    assert program(f"Import Events: {path}\n").status == 2
+    after = place.objects()
+    assert {key: after.get(key) for key in before} == before
+
+
+# Nonsense
+
+FORM = {
+    "vpp": "Create VPP: NAME, REVENUE_PERCENTAGE, DAILY_FEE (the fee may be left out)",
+    "site": "Create Site: VPP_NAME, NMI, ADDRESS",
+    "battery": "Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY",
+    "import": "Import Events: FILE_NAME",
+    "report": "Create Report: VPP, MONTH",
+}
+NONSENSE = [
+    # The line, what is said of it, and what was expected.
+    ("hello", "'hello' is no instruction", "vpp"),
+    ("Create VPP", "'Create VPP' is no instruction", "vpp"),
+    ("Create VPP Test, 20", "is no instruction", "vpp"),
+    ("Delete VPP: Test VPP One", "is no instruction", "vpp"),
+    (": x", "is no instruction", "vpp"),
+    ("Exit now", "'Exit now' is no instruction", "vpp"),
+    ("1.2 Create VPP: A, 20", "is no instruction", "vpp"),
+    ("Create VPP:", "'Create VPP:'", "vpp"),
+    ("Create VPP: A", "'Create VPP: A'", "vpp"),
+    ("Create VPP: , 20", "'Create VPP: , 20'", "vpp"),
+    ("Create VPP: A, 20,", "'Create VPP: A, 20,'", "vpp"),
+    ("Create VPP: A, 20, 1, 2", "'Create VPP: A, 20, 1, 2'", "vpp"),
+    ("Create VPP: A, much", "revenue_percentage: ", "vpp"),
+    ("Create VPP: A, 20%", "revenue_percentage: ", "vpp"),
+    ("Create VPP: A, 100.01", "revenue_percentage: ", "vpp"),
+    ("Create VPP: A, -1", "revenue_percentage: ", "vpp"),
+    ("Create VPP: A, NaN", "revenue_percentage: ", "vpp"),
+    ("Create VPP: A, 20, -0.3", "daily_fee_aud: ", "vpp"),
+    ("Create VPP: A, 20, Infinity", "daily_fee_aud: ", "vpp"),
+    ("Create VPP: A, 20, 0.00001", "daily_fee_aud: ", "vpp"),
+    ("Create VPP: ???, 20", "name: '???' has no letter or digit", "vpp"),
+    ("Create Site: Test VPP One, 2001985732", "'Create Site: Test VPP One, 2001985732'", "site"),
+    ("Create Site: Test VPP One, 2001985732, ", "'Create Site: ", "site"),
+    ("Create Site: Nobody, 2001985732, X", "vpp: there is no VPP 'Nobody'", "site"),
+    ("Create Site: Test VPP One, 98765, X", "nmi: '98765' is not an NMI", "site"),
+    ("Create Site: Test VPP One, 98765432101, X", "has the wrong check digit", "site"),
+    ("Create Battery: 9876543210, T, S", "'Create Battery: 9876543210, T, S'", "battery"),
+    ("Create Battery: 9876543210, T, S, 1, 2", "'Create Battery: ", "battery"),
+    ("Create Battery: 9876543210, T, S, big", "capacity_kwh: ", "battery"),
+    ("Create Battery: 9876543210, T, S, -1", "capacity_kwh: ", "battery"),
+    ("Create Battery: 9876543210, T, S, 1e400", "capacity_kwh: ", "battery"),
+    ("Create Battery: 2001985732, T, S, 1", "nmi: there is no site 2001985732", "battery"),
+    ("Create Battery: 38764527113388, T, S, 1", "nmi: '38764527113388' is not an NMI", "battery"),
+    ("Import Events:", "'Import Events:'", "import"),
+    ("Import Events: none.csv", "there is no file 'none.csv' here or in data/", "import"),
+    ("Import Events: .", "there is no file '.' here or in data/", "import"),
+    ("Create Report: Test VPP One", "'Create Report: Test VPP One'", "report"),
+    ("Create Report: Nobody, 2025-09", "vpp: there is no VPP 'Nobody'", "report"),
+    ("Create Report: Test VPP One, 2025-13", "month: '2025-13' is not a month", "report"),
+    ("Create Report: Test VPP One, Sept", "month: 'Sept' is not a month", "report"),
+    ("Create Report: Test VPP One, 2025-09, x", "'Create Report: ", "report"),
+]
+
+
+@pytest.mark.parametrize(("line", "said", "form"), NONSENSE)
+def test_nonsense_is_named_and_nothing_is_written(
+    program: Program, place: Place, tmp_path: Path, line: str, said: str, form: str
+) -> None:
+    output = tmp_path / "report.json"
+    found = program(f"{ALL}{REPORT}\n{line}\n{REPORT}", "--output", str(output))
+    assert (found.status, found.output) == (2, "")
+    first = found.errors.split("\n")[0]
+    assert first.startswith("line 7: ")
+    assert said in first
+    assert FORM[form] in found.errors
+    assert not output.exists()
+    assert place.objects() == {}
+
+
+@pytest.mark.parametrize("arguments", [("--charge-events", "free"), ("--nothing",), ("file.txt",)])
+def test_options_that_there_are_not_are_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as end:
+        instructions.main(list(arguments))
+    assert end.value.code == 2
