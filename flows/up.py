@@ -82,11 +82,18 @@ def main() -> None:
         except KeyboardInterrupt:
             print()
         finally:
-            for process in reversed(started):
-                process.terminate()
-            for process in reversed(started):
-                process.wait(30)
+            for process in reversed(started):  # the worker before the server that it talks to
+                _end(process)
             say("all of it has ended")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _start(started: list[subprocess.Popen[bytes]], home: str) -> None:

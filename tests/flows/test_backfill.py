@@ -33,7 +33,7 @@ def test_months_are_settled_oldest_first_and_a_rerun_changes_nothing(
         assert len(keys(place, f"runs/{month}/")) == 1
     id = state.state_details.flow_run_id
     assert id is not None
-    assert client.read_flow_run(id).name == "backfill 2024-12 to 2025-02"
+    assert client.read_flow_run(id).name == "backfill 2024-12 to 2025-01"
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[id])),
         sort=FlowRunSort.START_TIME_ASC,

@@ -20,6 +20,7 @@ from flows.registry import (
     update_vpp,
 )
 from flows.settle import settle_month
+from tests.flows.deployed import DEPLOYMENTS, load
 
 MONTH = "[12][0-9]{3}-(0[1-9]|1[0-2])"
 PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
@@ -135,11 +136,13 @@ def test_a_form_shows_what_a_flow_takes(
     assert [name for name, _ in shown] == list(form)
     for name, field in shown:
         assert field.items() >= form[name].items()
-        assert field["description"].strip().endswith("."), f"{name} is not described"
     assert schema["required"] == required
 
 
-@pytest.mark.parametrize("flow", [f[0] for f in FORMS], ids=[f[0].name for f in FORMS])
-def test_a_flow_says_what_it_does(flow: Flow[..., Any]) -> None:
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: str(deployment["name"]))
+def test_every_deployed_flow_and_parameter_is_described(deployment: dict[str, Any]) -> None:
+    flow = load(deployment)
     assert flow.description
     assert flow.description.split("\n")[0].endswith(".")
+    for name, field in parameter_schema(flow).properties.items():
+        assert field.get("description", "").strip().endswith("."), f"{name} is not described"
