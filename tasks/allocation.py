@@ -6,7 +6,8 @@ that fail. Nothing leaves here unless all of them return none.
 
     registry log -> spans -> vpp_days, site_days
     daily sums   -> month_events
-    both         -> site_days_revenue (1-3) -> pools (3-5) -> site_months (5, 6), vpp_months (7)
+    both         -> placed_events (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
+                 -> site_months (5, 6), vpp_months (7)
                  -> allotted (8) -> site_statements (9, 10) -> vpp_statements (10)
 
 Known drawbacks: a site's revenue stays with the VPP that it belongs to on the day of the event,
@@ -32,6 +33,7 @@ BUILD = (
     "registry/vpp_days",
     "registry/site_days",
     "events/month_events",
+    "events/placed_events",
     "allocation/site_days_revenue",
     "allocation/pools",
     "allocation/site_months",

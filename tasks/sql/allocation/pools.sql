@@ -1,7 +1,7 @@
 -- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
--- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; pool_cents: the
--- 20% of the rest that is split by capacity, zero on days on which no member has any
--- (own_share is then 1).
+-- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; own_share: the
+-- part of each event's worth that stays with its site, 80% of the rest; pool_cents: the 20%
+-- that are split by capacity. On days on which no member has any, all the rest stays.
 -- Cents have 12, 18 and 19 decimals: products only, so nothing is rounded.
 with revenue as (
     select
@@ -41,7 +41,8 @@ select
     capacity_kwh,
     total_cents,
     total_cents * revenue_share as ad_valorem_cents,
-    case when capacity_kwh > 0 then 0.8 else 1.0 end as own_share,
+    ((1 - revenue_share) * case when capacity_kwh > 0 then 0.8 else 1 end)
+    ::decimal(8, 7) as own_share,
     case
         when capacity_kwh > 0
             then total_cents * (1 - revenue_share)::decimal(7, 6) * 0.2::decimal(1, 1)

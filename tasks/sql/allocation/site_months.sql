@@ -28,13 +28,9 @@ revenue as (
         sum(site_days_revenue.energy_charged_kwh) as energy_charged_kwh,
         sum(site_days_revenue.energy_discharged_kwh) as energy_discharged_kwh,
         sum(
-            site_days_revenue.shared_cents::decimal(31, 12)
-            * (1 - vpp_days.revenue_share)::decimal(7, 6)
-            * pools.own_share::decimal(2, 1)
+            site_days_revenue.shared_cents::decimal(31, 12) * pools.own_share
         ) as own_cents
     from site_days_revenue
-    inner join vpp_days
-        on site_days_revenue.vpp = vpp_days.vpp and site_days_revenue.day = vpp_days.day
     inner join pools
         on site_days_revenue.vpp = pools.vpp and site_days_revenue.day = pools.day
     group by site_days_revenue.vpp, site_days_revenue.nmi

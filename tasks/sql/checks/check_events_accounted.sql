@@ -5,11 +5,9 @@ with counted as (
         (select coalesce(sum(events), 0) from month_events) as imported,
         (select coalesce(sum(events), 0) from site_months) as settled,
         (
-            select coalesce(sum(month_events.events), 0)
-            from month_events
-            anti join site_days
-                on month_events.nmi = site_days.nmi and month_events.day = site_days.day
-        ) as unassigned
+            select coalesce(sum(events), 0) from placed_events
+            where vpp is null)
+            as unassigned
 )
 
 select

@@ -1,8 +1,10 @@
 -- A site is a member of at most one VPP on a day.
 select
     nmi,
-    day,
-    string_agg(vpp, ', ' order by vpp) as vpps
+    count(*) as memberships,
+    bit_count(bit_or(1::bigint << day(day))) as days,
+    min(vpp) as one_vpp,
+    max(vpp) as other_vpp
 from site_days
-group by nmi, day
-having count(*) > 1
+group by nmi
+having count(*) > bit_count(bit_or(1::bigint << day(day)))

@@ -1,0 +1,24 @@
+-- Steps 1 and 2: the month's daily sums, each with the VPP whose member its site was on
+-- that day (null: no VPP's, so unassigned), and with its worth under that VPP's terms:
+-- plus for discharges, minus for charges (plus where charge_events is 'revenue').
+-- is_cost_only: a discharge worth less than zero, the VPP's alone.
+-- Cents have 12 decimals, exactly those of energy x tariff.
+select
+    site_days.vpp,
+    month_events.nmi,
+    month_events.day,
+    month_events.key,
+    month_events.is_discharge,
+    month_events.is_discharge and month_events.is_negative_tariff as is_cost_only,
+    case
+        when month_events.is_discharge then month_events.value_cents
+        when vpp_days.charge_events = 'revenue' then month_events.value_cents
+        else -month_events.value_cents
+    end as value_cents,
+    month_events.events,
+    month_events.energy_kwh
+from month_events
+left join site_days
+    on month_events.nmi = site_days.nmi and month_events.day = site_days.day
+left join vpp_days
+    on site_days.vpp = vpp_days.vpp and site_days.day = vpp_days.day
