@@ -1,7 +1,7 @@
 -- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
 -- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; own_share: the
--- part of each event's worth that stays with its site, 80% of the rest; pool_cents: the 20%
--- that are split by capacity. On days on which no member has any, all the rest stays.
+-- part of each event's worth that stays with its site, 80% of the rest; pool_cents: the
+-- 20% that are split by capacity. Where no member has any, all the rest stays.
 -- Cents have 12, 18 and 19 decimals: products only, so nothing is rounded.
 with revenue as (
     select

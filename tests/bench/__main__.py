@@ -1,0 +1,404 @@
+"""The benchmark: `make bench`, or `make bench SIZES="1 10 100"` (millions of events).
+
+Runs the real import, settlement and publication against an embedded S3 in a process of its own,
+and its peers in the same run on the same data, each in a process of its own:
+
+a  bare DuckDB, by hand: boto3 downloads the object, read_csv with typed columns into a table,
+   then the sum per site and day. Nothing is validated or rejected, and there is no report.
+b  bare Polars: the same sums from its own S3 reader, streaming.
+c  a plain Python csv loop with an object a row, on the first million rows, scaled.
+d  the floor: `cat file > /dev/null`, and Polars' CSV parser counting bytes.
+
+Prints seconds, the ratio to (a), and the peak memory of the process that did it. Prefect's own part
+is measured by itself, on a running server.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.core.month import Month
+from tasks.core.registry import parse_change
+from tasks.core.settings import Settings
+from tasks.events import grouped, import_objects
+from tasks.io.object_store import ObjectStore
+from tasks.io.registry_log import append_changes
+from tasks.publication import publish, standing
+from tasks.settlement import settle
+
+MONTH = Month(2025, 9)
+MILLION = 1_000_000
+LOOPED_ROWS = MILLION
+
+
+def write_events(path: Path, rows: int, sites: int, first: int = 0) -> None:
+    """Write seeded events of one month: 5-minute marks in order, prices from -50 to 350 c/kWh."""
+    number = pl.int_range(first, first + rows, dtype=pl.Int64).alias("i")
+    i = pl.col("i")
+    minutes = (i * 8640 // max(rows + first, 1)) * 5
+    pl.LazyFrame().select(number).select(
+        ("6" + (i * 7919 % sites).cast(pl.String).str.zfill(9)).alias("NMI"),
+        (pl.datetime(2025, 9, 1) + pl.duration(minutes=minutes))
+        .dt.strftime("%Y-%m-%dT%H:%M:%S")
+        .alias("DATE"),
+        pl.when(i % 3 == 0)
+        .then(pl.lit("Charge"))
+        .otherwise(pl.lit("Discharge"))
+        .alias("EVENT_TYPE"),
+        ((i * 104_729 % 5000) / 1000).round(3).cast(pl.String).alias("ENERGY"),
+        ((i * 15_485_863 % 40_000 - 5000) / 100).round(2).cast(pl.String).alias("TARIFF"),
+    ).sink_csv(path)
+
+
+def record_portfolio(store: ObjectStore, settings: Settings, vpps: int, sites: int) -> None:
+    """Record VPPs with their sites, a battery each."""
+    changes: list[dict[str, Any]] = [
+        {
+            "change": "create-vpp",
+            "name": f"VPP {n}",
+            "revenue_percentage": "20",
+            "daily_fee_aud": "0.30",
+        }
+        for n in range(vpps)
+    ]
+    for n in range(sites):
+        nmi = f"6{n:09d}"
+        changes.append(
+            {"change": "create-site", "nmi": nmi, "vpp": f"vpp-{n % vpps}", "address": f"{n} A St"}
+        )
+        changes.append(
+            {
+                "change": "add-battery",
+                "nmi": nmi,
+                "manufacturer": "Tesla",
+                "serial": f"S{n}",
+                "capacity_kwh": f"{5 + n % 20}.5",
+            }
+        )
+    numbered = [(line, parse_change(change)) for line, change in enumerate(changes)]
+    append_changes(store, settings, numbered, "benchmark")
+
+
+# Each measured in a process of its own: what it does, and the seconds of its stages.
+Stages = dict[str, float]
+
+
+def timed(stages: Stages, name: str, call: Callable[[], Any]) -> Any:
+    """Call, and note the seconds."""
+    began = time.perf_counter()
+    result = call()
+    stages[name] = time.perf_counter() - began
+    return result
+
+
+def ours(store: ObjectStore, settings: Settings) -> Stages:
+    """Import what is new, settle the month, publish."""
+    stages: Stages = {}
+
+    def import_new() -> None:
+        inbox = list_inbox(store)
+        files = current(read_catalog(store)[0], inbox)
+        new = set(files.filter(pl.col("import_id").is_null())["key"])
+        for group in grouped([version for version in inbox if version.key in new]):
+            add_to_catalog(store, import_objects(store, settings.timezone, group))
+
+    before = standing(store, MONTH)
+    timed(stages, "import", import_new)
+    settled = timed(
+        stages,
+        "settle",
+        lambda: settle(
+            store, settings, MONTH, list_inbox(store), [], datetime.now(UTC), 5.0, False
+        ),
+    )
+    timed(stages, "publish", lambda: publish(store, MONTH, settled.reports, before))
+    return stages
+
+
+def transfer(store: ObjectStore, settings: Settings) -> Stages:
+    """Read all objects as our import does, and do nothing with them."""
+    stages: Stages = {}
+
+    def read() -> None:
+        for version in list_inbox(store):
+            for _ in store.stream(version.key, version.etag):
+                pass
+
+    timed(stages, "transfer", read)
+    return stages
+
+
+def bare_duckdb(store: ObjectStore, settings: Settings) -> Stages:
+    """Download by boto3's transfer manager, load typed, sum per site and day."""
+    stages: Stages = {}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def download() -> None:
+            for number, version in enumerate(list_inbox(store)):
+                store.client.download_file(
+                    settings.bucket, settings.prefix + version.key, f"{folder}/{number}.csv"
+                )
+
+        def load_and_sum() -> None:
+            connection = duckdb.connect()
+            connection.execute(
+                f"create table events as select * from read_csv('{folder}/*.csv', header = true,"
+                " columns = {'NMI': 'VARCHAR', 'DATE': 'TIMESTAMP', 'EVENT_TYPE': 'VARCHAR',"
+                " 'ENERGY': 'DECIMAL(15,6)', 'TARIFF': 'DECIMAL(12,6)'})"
+            )
+            connection.execute(
+                "create table sums as select NMI, DATE::date as day, EVENT_TYPE,"
+                " sum(ENERGY::decimal(27, 6) * TARIFF) as cents from events group by all"
+            )
+
+        timed(stages, "download", download)
+        timed(stages, "load and sum", load_and_sum)
+    return stages
+
+
+def bare_polars(store: ObjectStore, settings: Settings) -> Stages:
+    """Sum per site and day from S3, streaming."""
+    stages: Stages = {}
+    options = {
+        "aws_endpoint_url": os.environ["AWS_ENDPOINT_URL_S3"],
+        "aws_allow_http": "true",
+        "aws_region": "us-east-1",
+    }
+
+    def scan_and_sum() -> None:
+        pl.scan_csv(
+            f"s3://{settings.bucket}/{settings.prefix}events/*.csv",
+            schema_overrides={"NMI": pl.String},
+            storage_options=options,
+        ).group_by("NMI", pl.col("DATE").str.slice(0, 10), "EVENT_TYPE").agg(
+            (pl.col("ENERGY") * pl.col("TARIFF")).sum()
+        ).collect(engine="streaming")
+
+    timed(stages, "scan and sum", scan_and_sum)
+    return stages
+
+
+def python_loop(store: ObjectStore, settings: Settings) -> Stages:
+    """Read a million rows with the csv module, an object a row, and sum them."""
+    import csv
+    import io
+    from dataclasses import dataclass
+    from datetime import date
+    from decimal import Decimal
+
+    @dataclass
+    class Event:
+        nmi: str
+        day: date
+        event_type: str
+        energy: Decimal
+        tariff: Decimal
+
+    stages: Stages = {}
+    version = list_inbox(store)[0]
+    text = b"".join(store.stream(version.key, version.etag)).decode()
+
+    def loop() -> None:
+        sums: dict[tuple[str, date, str], Decimal] = {}
+        for number, row in enumerate(csv.DictReader(io.StringIO(text))):
+            if number == LOOPED_ROWS:
+                break
+            event = Event(
+                row["NMI"],
+                date.fromisoformat(row["DATE"][:10]),
+                row["EVENT_TYPE"],
+                Decimal(row["ENERGY"]),
+                Decimal(row["TARIFF"]),
+            )
+            key = (event.nmi, event.day, event.event_type)
+            sums[key] = sums.get(key, Decimal(0)) + event.energy * event.tariff
+
+    timed(stages, "a million rows", loop)
+    return stages
+
+
+def floor(store: ObjectStore, settings: Settings) -> Stages:
+    """Read a file that is already here, and parse it without keeping anything."""
+    stages: Stages = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "all.csv"
+        with path.open("wb") as file:
+            for version in list_inbox(store):
+                file.writelines(store.stream(version.key, version.etag))
+        timed(
+            stages, "cat", lambda: subprocess.run(f"cat {path} > /dev/null", shell=True, check=True)
+        )
+        columns = pl.scan_csv(path, infer_schema=False)
+        timed(
+            stages,
+            "parse",
+            lambda: columns.select(pl.all().str.len_bytes().sum()).collect(engine="streaming"),
+        )
+    return stages
+
+
+WORK = {
+    "ours": ours,
+    "transfer": transfer,
+    "duckdb": bare_duckdb,
+    "polars": bare_polars,
+    "python": python_loop,
+    "floor": floor,
+}
+
+
+def measure(work: str, prefix: str) -> tuple[Stages, int]:
+    """Do one piece of work in a process of its own; return its stages and peak memory (MB)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--work", work, "--prefix", prefix],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{work} failed:\n{done.stdout}\n{done.stderr}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    return said["stages"], said["peak_mb"]
+
+
+def show(name: str, seconds: float, peak_mb: int, base: float | None, stages: Stages) -> None:
+    """Print one row of the table."""
+    ratio = f"{seconds / base:.2f}" if base else ""
+    parts = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
+    print(f"| {name} | {seconds:.2f} | {ratio} | {peak_mb} | {parts} |", flush=True)
+
+
+def placed(name: str) -> tuple[ObjectStore, Settings]:
+    """Return an empty place on the S3 server."""
+    settings = Settings(prefix=f"{name}/")
+    return ObjectStore(settings), settings
+
+
+def head(title: str) -> None:
+    """Print the head of a table."""
+    print(f"\n**{title}**\n\n| what | seconds | / (a) | peak MB | stages (s) |")
+    print("|---|--:|--:|--:|---|", flush=True)
+
+
+def one_file(millions: int, folder: Path) -> None:
+    """Measure one big file against all peers."""
+    store, settings = placed(f"one-{millions}")
+    path = folder / f"{millions}.csv"
+    write_events(path, millions * MILLION, 10_000)
+    store.upload(path, "events/2025-09.csv")
+    record_portfolio(store, settings, 100, 10_000)
+    path.unlink()
+    head(f"{millions} million events in one file, 10,000 sites in 100 VPPs")
+    by_hand, by_hand_mb = measure("duckdb", settings.prefix)
+    base = sum(by_hand.values())
+    cold, cold_mb = measure("ours", settings.prefix)
+    again, again_mb = measure("ours", settings.prefix)
+    alone, alone_mb = measure("transfer", settings.prefix)
+    show("import, settle, publish (cold)", sum(cold.values()), cold_mb, base, cold)
+    show("the same again, nothing changed", sum(again.values()), again_mb, base, again)
+    show("(a) bare DuckDB by hand", base, by_hand_mb, base, by_hand)
+    rest = sum(cold.values()) - alone["transfer"]
+    print(
+        f"| cold without transfer, against (a) without download | {rest:.2f} "
+        f"| {rest / by_hand['load and sum']:.2f} | {alone_mb} "
+        f"| transfer {alone['transfer']:.2f} |"
+    )
+    for letter, work in (("b", "polars"), ("d", "floor")):
+        stages, peak = measure(work, settings.prefix)
+        show(f"({letter}) {work}", sum(stages.values()), peak, base, stages)
+    looped, looped_mb = measure("python", settings.prefix)
+    scaled = looped["a million rows"] * millions
+    show("(c) plain Python loop, scaled from a million rows", scaled, looped_mb, base, looped)
+    print(f"\nOurs, cold, is {scaled / sum(cold.values()):.0f} times as fast as (c).")
+
+
+def many_files(files: int, rows: int, folder: Path) -> None:
+    """Measure many files, and then one new one among them."""
+    store, settings = placed(f"files-{files}")
+    for number in range(files):
+        path = folder / "part.csv"
+        write_events(path, rows, 10_000, first=number * rows)
+        store.upload(path, f"events/{number:05d}.csv")
+    record_portfolio(store, settings, 100, 10_000)
+    head(f"{files:,} files of {rows:,} events")
+    by_hand, by_hand_mb = measure("duckdb", settings.prefix)
+    base = sum(by_hand.values())
+    cold, cold_mb = measure("ours", settings.prefix)
+    show("import, settle, publish (cold)", sum(cold.values()), cold_mb, base, cold)
+    show("(a) bare DuckDB by hand", base, by_hand_mb, base, by_hand)
+    write_events(folder / "part.csv", rows, 10_000, first=files * rows)
+    store.upload(folder / "part.csv", "events/new.csv")
+    new, new_mb = measure("ours", settings.prefix)
+    show("one new file among them", sum(new.values()), new_mb, base, new)
+
+
+def many_sites(folder: Path) -> None:
+    """Measure 1,000 VPPs with 100,000 sites."""
+    store, settings = placed("sites")
+    write_events(folder / "sites.csv", 3 * MILLION, 100_000)
+    store.upload(folder / "sites.csv", "events/2025-09.csv")
+    record_portfolio(store, settings, 1000, 100_000)
+    head("3 million events of 100,000 sites in 1,000 VPPs")
+    for name in ("import, settle, publish (cold)", "the same again, nothing changed"):
+        stages, peak = measure("ours", settings.prefix)
+        show(name, sum(stages.values()), peak, None, stages)
+
+
+def main() -> None:
+    """Run the benchmark, or (with --work) one piece of it."""
+    parser = argparse.ArgumentParser(description="Measure, with peers in the same run.")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10])
+    parser.add_argument("--work", choices=WORK)
+    parser.add_argument("--prefix", default="")
+    options = parser.parse_args()
+    if options.work:
+        settings = Settings(prefix=options.prefix)
+        stages = WORK[options.work](ObjectStore(settings), settings)
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(json.dumps({"stages": stages, "peak_mb": peak_mb}))
+        return
+    server = subprocess.Popen(
+        [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", "9555"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.environ |= {
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9555",
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        time.sleep(3)
+        settings = Settings()
+        ObjectStore(settings).client.create_bucket(Bucket=settings.bucket)
+        versions = f"Polars {pl.__version__}, DuckDB {duckdb.__version__}"
+        print(f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores")
+        with tempfile.TemporaryDirectory() as folder:
+            for millions in options.sizes:
+                one_file(millions, Path(folder))
+            many_files(30, 333_333, Path(folder))
+            many_files(5000, 50, Path(folder))
+            many_sites(Path(folder))
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
