@@ -15,6 +15,7 @@ also when the event file arrives after it has moved; `negative_balances` is not 
 month: what holds on the VPP's last day of the month holds for all of it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -125,8 +126,38 @@ def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Allotment:
+    """What a VPP's sites are allotted: exact amounts, in cents times `denominator`, in NMI order.
+
+    `total_cents` is what they have to add up to once they are whole cents.
+    """
+
+    vpp: str
+    nmis: list[str]
+    numerators: list[int]
+    denominator: int
+    total_cents: int
+
+
 def allot(connection: duckdb.DuckDBPyConnection) -> None:
     """Build the table `allotted` (vpp, nmi, cents): steps 5 and 8, in exact fractions."""
+    vpps: list[str] = []
+    nmis: list[str] = []
+    allotted: list[int] = []
+    for one in allotments(connection):
+        vpps += [one.vpp] * len(one.nmis)
+        nmis += one.nmis
+        allotted += allot_cents(one.numerators, one.denominator, one.total_cents)
+    connection.execute(
+        "create table allotted as select unnest($vpps::varchar[]) as vpp,"
+        " unnest($nmis::varchar[]) as nmi, unnest($cents::bigint[]) as cents",
+        {"vpps": vpps, "nmis": nmis, "cents": allotted},
+    )
+
+
+def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
+    """Yield what each VPP's sites are to be allotted: step 5, in exact fractions."""
     sites = connection.execute(
         "select vpp, nmi, own_cents::decimal(38, 19) from site_months order by vpp, nmi"
     ).fetchall()
@@ -150,9 +181,6 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
     pools_of: dict[str, list[Pool]] = {}
     for vpp, day, cents, capacity in pools:
         pools_of.setdefault(vpp, []).append(Pool(day, units(cents), capacity))
-    vpps: list[str] = []
-    nmis: list[str] = []
-    allotted: list[int] = []
     for vpp, members in groupby(sites, key=lambda site: site[0]):
         own = [(nmi, units(cents)) for _, nmi, cents in members]
         numerators, denominator = exact_amounts(
@@ -160,14 +188,7 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
             [shares.get((vpp, nmi), []) for nmi, _ in own],
             pools_of.get(vpp, []),
         )
-        vpps += [vpp] * len(own)
-        nmis += [nmi for nmi, _ in own]
-        allotted += allot_cents(numerators, denominator, targets[vpp])
-    connection.execute(
-        "create table allotted as select unnest($vpps::varchar[]) as vpp,"
-        " unnest($nmis::varchar[]) as nmi, unnest($cents::bigint[]) as cents",
-        {"vpps": vpps, "nmis": nmis, "cents": allotted},
-    )
+        yield Allotment(vpp, [nmi for nmi, _ in own], numerators, denominator, targets[vpp])
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]) -> None:

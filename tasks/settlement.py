@@ -5,6 +5,8 @@ It reads S3 and writes nothing; `publication` does.
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from itertools import groupby
@@ -63,18 +65,10 @@ def settle(
     counting, duplicates = _counting(files, month)
     guard(counting, failed, max_rejected_percent, allow_failed_imports, month)
     log = read_log(store)
-    with tempfile.TemporaryDirectory(prefix="vpp-settle-") as temporary:
-        folder = Path(temporary)
-        (folder / "changes.jsonl").write_bytes(log)
-        inputs = Inputs(
-            month, as_of, counting, _daily(store, counting, folder), folder / "changes.jsonl"
-        )
-        with warehouse(folder) as connection:
-            allocate(connection, inputs)
-            unassigned = rows(connection, sql("allocation/unassigned"))
-            wanted = _wanted(connection, vpps)
-            reports = _reports(connection, month, wanted, unassigned)
-            settled_events = _one(connection, "select coalesce(sum(events), 0) from site_months")
+    with allocated(store, month, as_of, counting, log) as connection:
+        unassigned = rows(connection, sql("allocation/unassigned"))
+        reports = reports_on(connection, month, vpps, unassigned)
+        settled_events = _one(connection, "select coalesce(sum(events), 0) from site_months")
     facts = {
         "as_of": as_of.astimezone(UTC).isoformat(),
         "registry_seq": sum(1 for _ in log.splitlines()),
@@ -89,6 +83,25 @@ def settle(
         "unassigned": [{**site, "energy_kwh": float(site["energy_kwh"])} for site in unassigned],
     }
     return Settled(month, reports, facts)
+
+
+@contextmanager
+def allocated(
+    store: ObjectStore, month: Month, as_of: datetime, counting: pl.DataFrame, log: bytes
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Allocate a month from these files of the catalog and this log of the registry.
+
+    Yields:
+        The database with all tables, checked. It is gone after the block.
+    """
+    with tempfile.TemporaryDirectory(prefix="vpp-settle-") as temporary:
+        folder = Path(temporary)
+        changes = folder / "changes.jsonl"
+        changes.write_bytes(log)
+        daily = _daily(store, counting, folder)
+        with warehouse(folder) as connection:
+            allocate(connection, Inputs(month, as_of, counting, daily, changes))
+            yield connection
 
 
 def guard(
@@ -199,12 +212,18 @@ def _wanted(connection: duckdb.DuckDBPyConnection, vpps: list[str]) -> list[str]
     return sorted({ids[vpp.strip().casefold()] for vpp in vpps}) or [vpp for vpp, _ in existing]
 
 
-def _reports(
+def reports_on(
     connection: duckdb.DuckDBPyConnection,
     month: Month,
-    wanted: list[str],
+    vpps: list[str],
     unassigned: list[dict[str, Any]],
 ) -> list[Report]:
+    """Return the reports on the VPPs named (all, where none is), as revision 1, in order of id.
+
+    Raises:
+        Refused: a named VPP is unknown.
+    """
+
     def by_vpp(statement: str) -> dict[str, list[dict[str, Any]]]:
         found = rows(connection, statement)
         return {vpp: list(group) for vpp, group in groupby(found, key=lambda row: row["vpp"])}
@@ -227,7 +246,7 @@ def _reports(
             files.get(vpp, []),
             sum(outside.get(site["nmi"], 0) for site in sites.get(vpp, [])),
         )
-        for vpp in wanted
+        for vpp in _wanted(connection, vpps)
     ]
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from time import monotonic
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import polars as pl
@@ -96,8 +96,25 @@ def _stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Task
 
 
 def task_runner() -> TaskRunner[PrefectFuture[Any]]:
-    """Return what runs the imports of a flow: threads, as Polars itself uses all cores."""
-    return ThreadPoolTaskRunner(max_workers=2)  # type: ignore[return-value]
+    """Return what runs the imports of a flow, by the settings.
+
+    Threads by default, two of them: Polars and DuckDB use all cores themselves, and the second
+    import reads from S3 while the first one parses. Dask and Ray put each import on another
+    machine; all that they exchange is on S3.
+    """
+    settings = Settings()
+    address = settings.task_runner_address or None
+    runner: Any = ThreadPoolTaskRunner(max_workers=2)
+    if settings.task_runner == "dask":
+        from prefect_dask.task_runners import DaskTaskRunner
+
+        local = {"n_workers": 2, "threads_per_worker": 1}
+        runner = DaskTaskRunner(address=address, cluster_kwargs=None if address else local)
+    elif settings.task_runner == "ray":
+        from prefect_ray.task_runners import RayTaskRunner
+
+        runner = RayTaskRunner(address=address)
+    return cast("TaskRunner[PrefectFuture[Any]]", runner)
 
 
 def _store() -> ObjectStore:

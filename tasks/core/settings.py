@@ -3,6 +3,8 @@
 S3 itself is configured as for every AWS tool: AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE ...
 """
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -20,6 +22,12 @@ class Settings(BaseSettings):
     )
     max_rejected_percent: float = Field(
         5.0, ge=0, le=100, description="A month with more rejected rows (%) is not published."
+    )
+    task_runner: Literal["threads", "dask", "ray"] = Field(
+        "threads", description="What runs the imports of a flow; dask and ray are extras."
+    )
+    task_runner_address: str = Field(
+        "", description="A running Dask or Ray cluster. Empty: a local one for the run."
     )
     presign_seconds: int = Field(
         3600, ge=1, le=604800, description="How long links for upload and download hold (s)."
