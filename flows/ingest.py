@@ -7,16 +7,20 @@ Scheduled every 15 minutes; where nothing is new, that is one listing and one re
 
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from tasks import steps
 
 
+def _run_name() -> str:
+    return f"import events/{runtime.flow_run.parameters['prefix'].removeprefix('events/')}"
+
+
 @flow(
     name="import-events",
-    flow_run_name="import events/{prefix}",
+    flow_run_name=_run_name,
     task_runner=steps.task_runner(),
 )
 @steps.refusals_as_sentences
@@ -29,7 +33,8 @@ def import_events(prefix: str = "") -> dict[str, Any]:
     Returns:
         Rows imported, and rows skipped by reason; files imported, and those that failed with why.
     """
-    return steps.import_new_files(prefix.removeprefix("events/"))
+    _, imported = steps.import_new_files(prefix.removeprefix("events/"))
+    return imported
 
 
 @flow(name="request-upload", flow_run_name="request upload of {name}")

@@ -207,6 +207,7 @@ def _import(
     taken = set(keys.values()) - {keys.get(file)}
     names = [f"events/{file.name}", *(f"events/{n}-{file.name}" for n in range(2, 1000))]
     keys[file] = next(name for name in names if name not in taken)
+    there = store.read(keys[file])
     store.upload(file, keys[file])
     [version] = [version for version in list_inbox(store) if version.key == keys[file]]
     catalog, _ = read_catalog(store)
@@ -215,7 +216,10 @@ def _import(
         rows = import_objects(store, settings.timezone, [version])
         imported = rows.row(0, named=True)
         if imported["failed"]:
-            store.delete(keys[file])
+            if there is None:
+                store.delete(keys[file])
+            else:
+                store.write(keys[file], there[0], "text/csv")
             raise Refused(f"line {line.number}: {file}: {imported['failed']}")
         add_to_catalog(store, rows)
         reasons = {entry["reason"]: entry["rows"] for entry in imported["rejected"]}
@@ -245,6 +249,14 @@ def _report(store: ObjectStore, settings: Settings, vpp: str, month: Month) -> b
     return settled.reports[0].revised(published.revision).to_bytes()
 
 
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise Refused(f"line {line}: not UTF-8 text; save the file as UTF-8") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the program on standard input and return its exit status."""
     parser = argparse.ArgumentParser(description="Settle from lines on standard input.")
@@ -258,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     is_configured = any(os.environ.get(name) for name in _S3_IS_CONFIGURED_BY)
     try:
-        lines = read_lines(sys.stdin)
+        lines = read_lines(_text(sys.stdin.buffer.read()).splitlines())
         with nullcontext() if is_configured else embedded_s3():
             settings = Settings()
             for report in run(ObjectStore(settings), settings, lines, options.charge_events):

@@ -47,18 +47,18 @@ def settle_month(
     if max_rejected_percent is None:
         max_rejected_percent = Settings().max_rejected_percent
     with (
-        steps.run_record(settled_month, vpps=vpps, as_of=as_of) as record,
+        steps.run_record(
+            settled_month,
+            vpps=vpps,
+            as_of=as_of,
+            max_rejected_percent=max_rejected_percent,
+            allow_failed_imports=allow_failed_imports,
+        ) as record,
         steps.one_at_a_time(settled_month),
     ):
-        with record.stage("import"):
-            record.facts["imported"] = steps.import_new_files()
-        with record.stage("settle and publish"):
-            settled, published = steps.settle_and_publish(
-                settled_month, vpps, moment, max_rejected_percent, allow_failed_imports
-            )
-        is_new = any(report.outcome == "published" for report in published)
-        record.outcome = "published" if is_new else "unchanged"
-        record.facts |= settled.facts | {"reports": [vars(report) for report in published]}
+        settled, published = steps.import_settle_publish(
+            record, settled_month, vpps, moment, max_rejected_percent, allow_failed_imports
+        )
         steps.show(settled, published, record.facts["stages_seconds"])
     return {
         "month": str(settled_month),

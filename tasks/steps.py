@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from time import monotonic
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import polars as pl
@@ -34,7 +34,9 @@ from tasks.core.month import Month
 from tasks.core.registry import Change
 from tasks.core.report import Report
 from tasks.core.settings import Settings
+from tasks.dispute import put_bundle
 from tasks.events import grouped, import_objects
+from tasks.explanation import explain
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
 from tasks.io.registry_log import append_changes, read_registry
 from tasks.publication import (
@@ -46,6 +48,7 @@ from tasks.publication import (
     write_run_record,
 )
 from tasks.settlement import Settled
+from tasks.verification import put_tables, verify
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,9 +84,15 @@ def _is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> b
     return False
 
 
-def _stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Task[P, R]]:
-    def made(function: Callable[P, R]) -> Task[P, R]:
-        return task(
+class Stage(Generic[P, R]):
+    """A task that is called like the function it is made of, whatever state it ends in.
+
+    Prefect gives the caller of a task that ended in a state of its own choice that state, not its
+    exception; a stage raises.
+    """
+
+    def __init__(self, function: Callable[P, R], run_name: str | Callable[[], str]) -> None:
+        self.task: Task[P, R] = task(
             task_run_name=run_name,
             retries=4,
             retry_delay_seconds=exponential_backoff(backoff_factor=2),
@@ -92,7 +101,13 @@ def _stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Task
             persist_result=False,  # S3 says what is done, not Prefect
         )(refusals_as_sentences(function))
 
-    return made
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        state: Any = self.task(*args, **{**kwargs, "return_state": True})  # type: ignore[arg-type]
+        return cast(R, state.result())
+
+
+def _stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Stage[P, R]]:
+    return lambda function: Stage(function, run_name)
 
 
 def task_runner() -> TaskRunner[PrefectFuture[Any]]:
@@ -139,8 +154,10 @@ def recorded_by() -> str:
 
 
 @_stage("list the inbox")
-def new_files(folder: str) -> tuple[list[list[ObjectVersion]], pl.DataFrame]:
-    """List what is in the inbox and not in the catalog, in groups; and what is in both."""
+def new_files(
+    folder: str,
+) -> tuple[list[ObjectVersion], list[list[ObjectVersion]], pl.DataFrame]:
+    """List the inbox; what of it is not in the catalog, in groups; and what is."""
     store = _store()
     inbox = list_inbox(store, folder)
     files = current(read_catalog(store)[0], inbox)
@@ -154,7 +171,7 @@ def new_files(folder: str) -> tuple[list[list[ObjectVersion]], pl.DataFrame]:
         len(new),
         len(groups),
     )
-    return groups, known
+    return inbox, groups, known
 
 
 def _import_name() -> str:
@@ -188,28 +205,30 @@ def import_files(files: list[ObjectVersion]) -> pl.DataFrame:
     return imported
 
 
-def import_new_files(folder: str = "") -> dict[str, Any]:
-    """Import all that is new in a folder of the inbox; return how many rows were, and were not.
+def import_new_files(folder: str = "") -> tuple[list[ObjectVersion], dict[str, Any]]:
+    """Import all that is new in a folder of the inbox.
 
     Files that are replaced while they are read, and files that arrive meanwhile, are taken in
     another round.
+
+    Returns:
+        The inbox as it was when all that was in it was imported, and how many rows were imported,
+        and were not, by reason.
     """
     frames: list[pl.DataFrame] = []
-    already: pl.DataFrame | None = None
+    inbox, groups, already = new_files(folder)
     for _ in range(_ROUNDS):
-        groups, known = new_files(folder)
-        already = known if already is None else already
         if not groups:
             break
-        frames += _with_progress(import_files.map(groups))
-    assert already is not None
+        frames += _with_progress(import_files.task.map(groups))
+        inbox, groups, _ = new_files(folder)
     imported = pl.concat(frames) if frames else already.clear()
     reasons = imported.select("rejected").explode("rejected").unnest("rejected").drop_nulls()
     skipped = {"already imported": int(already["rows"].sum())} | {
         reason: int(count)
         for reason, count in reasons.group_by("reason").sum().sort("reason").rows()
     }
-    return {
+    return inbox, {
         "imported": int(imported["imported"].sum()),
         "skipped": sum(skipped.values()),
         "skipped_by_reason": {reason: count for reason, count in skipped.items() if count},
@@ -241,6 +260,7 @@ def look_at_published(month: Month) -> dict[str, Standing]:
 @_stage("settle {month}")
 def settle(
     month: Month,
+    inbox: list[ObjectVersion],
     vpps: list[str],
     as_of: datetime,
     max_rejected_percent: float,
@@ -252,7 +272,7 @@ def settle(
         store,
         settings,
         month,
-        list_inbox(store),
+        inbox,
         vpps,
         as_of,
         max_rejected_percent,
@@ -282,21 +302,35 @@ def publish_reports(
     return published
 
 
-def settle_and_publish(
+def import_settle_publish(
+    record: "RunRecord",
     month: Month,
     vpps: list[str],
     as_of: datetime,
     max_rejected_percent: float,
     allow_failed_imports: bool,
 ) -> tuple[Settled, list[Published]]:
-    """Settle a month and publish it; where somebody else published meanwhile, settle it again."""
+    """Import what is new, settle a month and publish it; note the facts in the record.
+
+    What stands is looked at before the inbox is. So if somebody else publishes meanwhile, it may be
+    from newer inputs, and everything is done again on top of it.
+    """
     for _ in range(_ROUNDS):
         before = look_at_published(month)
-        settled = settle(month, vpps, as_of, max_rejected_percent, allow_failed_imports)
+        with record.stage("import"):
+            inbox, record.facts["imported"] = import_new_files()
+        with record.stage("settle"):
+            settled = settle(month, inbox, vpps, as_of, max_rejected_percent, allow_failed_imports)
         try:
-            return settled, publish_reports(month, settled.reports, before)
+            with record.stage("publish"):
+                published = publish_reports(month, settled.reports, before)
         except LostRace:
             get_run_logger().warning("another run published %s meanwhile; settling again", month)
+            continue
+        is_new = any(report.outcome == "published" for report in published)
+        record.outcome = "published" if is_new else "unchanged"
+        record.facts |= settled.facts | {"reports": [vars(report) for report in published]}
+        return settled, published
     raise Refused(f"{month} was published by others {_ROUNDS} times meanwhile; run it again later")
 
 
@@ -322,13 +356,8 @@ class RunRecord:
 def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
     """Write the run's record at the end, however it ends."""
     record, started = RunRecord(parameters=parameters), datetime.now(UTC)
-    try:
-        yield record
-    except BaseException as problem:
-        record.outcome = "refused" if isinstance(problem, Refused) else "failed"
-        record.facts["reason"] = str(problem) or repr(problem)
-        raise
-    finally:
+
+    def write() -> None:
         record.key = write_run_record(
             _store(),
             month,
@@ -340,6 +369,18 @@ def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
         )
         get_run_logger().info("run record: %s", record.key)
         announcements.announce_settlement(month, record.outcome, record.key, record.facts)
+
+    try:
+        yield record
+    except BaseException as problem:
+        record.outcome = "refused" if isinstance(problem, Refused) else "failed"
+        record.facts["reason"] = str(problem) or repr(problem)
+        try:
+            write()
+        except Exception as failure:
+            get_run_logger().error("the run record could not be written: %s", failure)
+        raise
+    write()
 
 
 @contextmanager
@@ -379,6 +420,35 @@ def settled_run(month: Month) -> str:
         if record["outcome"] in ("published", "unchanged") and not record["parameters"]["vpps"]:
             return str(record["key"])
     raise Refused(f"{month} is not settled yet; run settle-month for it, or see why it was refused")
+
+
+@_stage("explain {nmi} in {month}")
+def explain_site(month: Month, vpp: str, nmi: str) -> str:
+    """Explain a site's part of the current report; return the key of its dispute bundle."""
+    store = _store()
+    [explained] = explain(store, month, vpp, [nmi])
+    announcements.show_explanation(explained.explanation)
+    return put_bundle(store, explained)
+
+
+@_stage("verify {vpp} {month}")
+def verify_report(month: Month, vpp: str, revision: int) -> str:
+    """Recompute a published revision; return that its bytes are the same.
+
+    Raises:
+        Refused: they are not; the message has the first differences.
+    """
+    verdict = verify(_store(), month, vpp, revision)
+    if not verdict.is_same:
+        raise Refused(str(verdict))
+    get_run_logger().info("%s", verdict)
+    return str(verdict)
+
+
+@_stage("build the tables of {month}")
+def build_tables(month: Month) -> str:
+    """Put the month's tables on S3 as one DuckDB file; return its key."""
+    return put_tables(_store(), month)
 
 
 def vpp_id(reference: str) -> str:

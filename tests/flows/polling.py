@@ -16,10 +16,12 @@ from prefect.client.schemas.objects import TaskRun
 
 T = TypeVar("T")
 
+WITHIN_SECONDS = 120
+
 
 def eventually(look: Callable[[], list[T]], is_there: Callable[[list[T]], bool]) -> list[T]:
     """Look again and again until it is there; return what was found last."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WITHIN_SECONDS
     while not is_there(found := look()) and time.monotonic() < deadline:
         time.sleep(0.2)
     return found

@@ -130,7 +130,6 @@ def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
         pytest.param(r"GET .*prefix=\S*reports/", "late.csv", id="new, before the settlement"),
         pytest.param(r"GET .*prefix=\S*reports/", "events_file.csv", id="replaced, before it"),
         pytest.param(r"GET .*/events_file\.csv", "events_file.csv", id="replaced, while read"),
-        pytest.param(r"PUT .*/r1\.json", "late.csv", id="new, before the publication"),
     ],
 )
 @pytest.mark.usefixtures("prefect_api")

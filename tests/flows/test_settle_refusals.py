@@ -3,11 +3,9 @@
 from typing import Any, NamedTuple
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 
 from flows.settle import settle_month
-from tests.flows.polling import task_runs
-from tests.flows.sample import end, json_at, keys, lay_out, refusal, run
+from tests.flows.sample import json_at, keys, lay_out, refusal, run
 from tests.through_s3 import HEADER, Place
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -32,13 +30,6 @@ REFUSED = {
         "2025-09 is not settled: 1 file(s) that could matter to it could not be read: "
         f"events/broken.csv: {SCHEMA_MESSAGE} 'NMI;DATE'; it is separated by ';', export it with "
         "commas. Replace or delete them, or run with allow_failed_imports",
-    ),
-    "two files that cannot be read": Case(
-        {"a.csv": "x\n", "b.csv": "y\n"},
-        {},
-        "2025-09 is not settled: 2 file(s) that could matter to it could not be read: "
-        f"events/a.csv: {SCHEMA_MESSAGE} 'x'; events/b.csv: {SCHEMA_MESSAGE} 'y'. "
-        "Replace or delete them, or run with allow_failed_imports",
     ),
     "more rejected rows than the default of 5%": Case(
         {"more.csv": HEADER + f"{GOOD}\n" * 16 + f"{BAD}\n"},
@@ -150,16 +141,8 @@ def test_a_run_record_names_what_was_allowed(place: Place) -> None:
     lay_out(place)
     parameters: dict[str, Any] = {"max_rejected_percent": 50.0, "allow_failed_imports": True}
     result = run(settle_month, "2025-09", **parameters)
-    assert json_at(place, result["run_record"])["parameters"].items() >= parameters.items()
-
-
-def test_bad_data_is_not_tried_again(place: Place, client: SyncPrefectClient) -> None:
-    lay_out(place)
-    place.store.write("events/broken.csv", b"x\n")
-    state = end(settle_month, "2025-09")
-    assert state.state_details.flow_run_id is not None
-    runs = task_runs(client, state.state_details.flow_run_id, "settle 2025-09")
-    assert [(run.state_name, run.run_count) for run in runs] == [("Failed", 1)]
+    recorded = json_at(place, result["run_record"])["parameters"]
+    assert {name: recorded.get(name) for name in parameters} == parameters
 
 
 def test_a_missing_bucket_is_named(
