@@ -104,7 +104,7 @@ class Program:
         self._monkeypatch, self._capsys = monkeypatch, capsys
 
     def __call__(self, lines: str, *arguments: str) -> Outcome:
-        self._monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        self._monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
         status = instructions.main(list(arguments))
         return Outcome(status, *self._capsys.readouterr())
 

@@ -92,7 +92,7 @@ def test_the_sample_gives_its_report(place: Place, client: SyncPrefectClient) ->
     }
     [file] = record["files"]
     assert (file["key"], file["rows"]) == ("events/events_file.csv", 2)
-    assert set(record["stages_seconds"]) == {"import", "settle and publish"}
+    assert set(record["stages_seconds"]) == {"import", "settle", "publish"}
     assert set(record["software"]) >= {"vpp-settlement", "prefect", "polars", "duckdb"}
     assert record_key.startswith("runs/2025-09/")
     assert record_key.endswith(f"-{record['run_id']}.json")
