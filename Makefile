@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test alarms history golden lock
+.PHONY: help setup demo up test alarms history bench golden lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -36,6 +36,9 @@ test: .venv/ready ## Run the linters and all tests
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar tasks/sql
 	$(BIN)/pytest
+
+bench: .venv/ready ## Measure against peers on the same data (several minutes)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 golden: .venv/ready ## Write the expected reports and the report's JSON Schema anew
 	$(BIN)/python -m tests.golden

@@ -1,4 +1,4 @@
-"""The benchmark: `make bench`, or `make bench SIZES="1 10 100"` (millions of events).
+"""The benchmark: `make bench`, or `make bench ARGS="--sizes 1 10 100"` (millions of events).
 
 Runs the real import, settlement and publication against an embedded S3 in a process of its own,
 and its peers in the same run on the same data, each in a process of its own:
@@ -362,6 +362,7 @@ def main() -> None:
     """Run the benchmark, or (with --work) one piece of it."""
     parser = argparse.ArgumentParser(description="Measure, with peers in the same run.")
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10])
+    parser.add_argument("--only-sizes", action="store_true", help="leave out the other tables")
     parser.add_argument("--work", choices=WORK)
     parser.add_argument("--prefix", default="")
     options = parser.parse_args()
@@ -392,9 +393,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for millions in options.sizes:
                 one_file(millions, Path(folder))
-            many_files(30, 333_333, Path(folder))
-            many_files(5000, 50, Path(folder))
-            many_sites(Path(folder))
+            if not options.only_sizes:
+                many_files(30, 333_333, Path(folder))
+                many_files(5000, 50, Path(folder))
+                many_sites(Path(folder))
     finally:
         server.terminate()
         server.wait()
