@@ -37,13 +37,14 @@ def settle_month(
     Args:
         month: The month to settle, YYYY-MM. Empty: the one before the scheduled time.
         vpps: Only report on these VPPs (ids or names). Empty: on all.
-        as_of: Use the registry as it was known at this moment. Empty: as it is known now.
+        as_of: Use the registry as it was known at this moment, market time unless it has an
+            offset. Empty: as it is known now.
         max_rejected_percent: Refuse to publish when more of the month's rows were rejected (%).
             Empty: the setting VPP_MAX_REJECTED_PERCENT.
         allow_failed_imports: Publish although a file that could matter could not be read.
     """
     settled_month = steps.month_or_previous(month)
-    moment = as_of or datetime.now(UTC)
+    moment = steps.in_market_time(as_of) if as_of else datetime.now(UTC)
     if max_rejected_percent is None:
         max_rejected_percent = Settings().max_rejected_percent
     with (

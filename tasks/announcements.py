@@ -17,6 +17,7 @@ from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.settings import Settings
 from tasks.events import REASONS
+from tasks.explanation import Explanation, markdown
 from tasks.io.object_store import ObjectStore
 from tasks.publication import Published, report_key
 from tasks.settlement import Settled
@@ -124,6 +125,12 @@ def show_rejected(store: ObjectStore, settled: Settled) -> None:
             description=f"The first {len(shown)} of {settled.facts['rejected_rows']} "
             f"rejected rows; all of them are in {', '.join(places[:20])}",
         )
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """Show how a site's cents came about."""
+    key = f"explanation-{explanation.month}-{explanation.nmi.lower()}-{explanation.vpp_id}"
+    create_markdown_artifact(markdown(explanation), key=key)
 
 
 def announce_settlement(month: Month, outcome: str, run_record: str, facts: dict[str, Any]) -> None:

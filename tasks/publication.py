@@ -93,7 +93,7 @@ def _publish(store: ObjectStore, month: Month, report: Report, before: Standing)
         if report.revised(revision).to_bytes() == current[0]:
             return Published(vpp, "unchanged", revision, report_key(month, vpp, revision))
     elif before.revision:
-        revision = 0
+        revision -= 1  # the current copy is gone: the last revision is made current again first
     data = report.revised(revision + 1).to_bytes()
     revision_key = report_key(month, vpp, revision + 1)
     try:

@@ -13,8 +13,10 @@ from functools import wraps
 from time import monotonic
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import polars as pl
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from prefect import get_run_logger, runtime, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -77,7 +79,7 @@ def _is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> b
         return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
     except NoCredentialsError:
         return False
-    except (BotoCoreError, OSError):
+    except (BotoCoreError, S3UploadFailedError, OSError):
         return True
     except Exception:
         return False
@@ -146,6 +148,11 @@ def month_or_previous(month: str) -> Month:
         return Month.parse(month)
     scheduled = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
     return Month.of(scheduled, Settings().timezone).previous
+
+
+def in_market_time(moment: datetime) -> datetime:
+    """Return a moment with its offset; one without is market time."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(Settings().timezone))
 
 
 def recorded_by() -> str:

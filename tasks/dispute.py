@@ -1,0 +1,257 @@
+"""The dispute bundle: one zip with all that one site's owner needs to check a statement.
+
+It names no other site. What is in it is taken by name from what is known to be this site's or the
+whole VPP's, never left over from something larger; and a file whose name gives another site away is
+called by a number. The same explanation gives the same bytes: fixed times, and nothing compressed,
+since what deflate makes of it differs between versions of zlib.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+from zipfile import ZipFile, ZipInfo
+
+from tasks.core.registry import (
+    AddBattery,
+    AssignSite,
+    Change,
+    CreateSite,
+    parse_change,
+)
+from tasks.explanation import Day, Explained, Explanation, exact, markdown, rounding, shown
+from tasks.io.object_store import ObjectStore
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
+_EVENT_COLUMNS = (
+    "nmi",
+    "day",
+    "event_type",
+    "energy_kwh",
+    "tariff_cents_per_kwh",
+    "value_cents",
+    "is_cost_only",
+    "file",
+    "line",
+)
+_OF_THE_RUN = ("month", "run_id", "started_by", "started", "seconds", "as_of", "registry_seq")
+
+
+def put_bundle(store: ObjectStore, explained: Explained) -> str:
+    """Put a site's bundle on S3, and return its key."""
+    told = explained.explanation
+    key = f"disputes/{told.month}/{told.vpp_id}/{told.nmi}-r{told.revision}.zip"
+    store.write(key, bundle(explained), "application/zip")
+    return key
+
+
+def bundle(explained: Explained) -> bytes:
+    """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
+    changes = [(parse_change(line), line) for line in explained.pins.log.splitlines()]
+    names = _names(explained, [change for change, _ in changes])
+    told = _renamed(explained.explanation, names)
+    files = {
+        "HOW-TO-CHECK.md": how_to_check(told).encode(),
+        "explanation.md": markdown(told).encode(),
+        "explanation.json": (told.model_dump_json(indent=2) + "\n").encode(),
+        "events.csv": _events(told),
+        "registry.jsonl": b"".join(line + b"\n" for line in _history(explained, changes)),
+        "report.json": _json(_report(explained, names)),
+        "run.json": _json(_run(explained, names)),
+    }
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as zip_file:
+        for name, data in files.items():
+            zip_file.writestr(ZipInfo(name, _EPOCH), data)
+    return buffer.getvalue()
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
+    """Return what each file with events of the site is called in the bundle."""
+    told, record = explained.explanation, explained.pins.record
+    others = {site["nmi"].casefold() for site in record["unassigned"]}
+    for change in changes:
+        kind, id = change.entity()
+        if kind == "site" and id != told.nmi:
+            others |= {id.casefold(), getattr(change, "address", id).casefold()}
+    others -= {told.nmi.casefold()}
+    keys = sorted({event.file for day in told.days for event in day.events})
+    return {
+        key: f"file {number} (its name is another site's)"
+        if any(other in key.casefold() for other in others)
+        else key
+        for number, key in enumerate(keys, 1)
+    }
+
+
+def _renamed(told: Explanation, names: dict[str, str]) -> Explanation:
+    def renamed(day: Day) -> Day:
+        events = [e.model_copy(update={"file": names[e.file]}) for e in day.events]
+        return day.model_copy(update={"events": events})
+
+    return told.model_copy(update={"days": [renamed(day) for day in told.days]})
+
+
+def _events(told: Explanation) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_EVENT_COLUMNS)
+    for day in told.days:
+        for event in day.events:
+            numbers = (event.energy_kwh, event.tariff_cents_per_kwh, event.value_cents)
+            writer.writerow(
+                [
+                    told.nmi,
+                    day.day,
+                    event.event_type,
+                    *map(exact, numbers),
+                    str(event.is_cost_only).lower(),
+                    event.file,
+                    event.line,
+                ]
+            )
+    return text.getvalue().encode()
+
+
+def _history(explained: Explained, changes: list[tuple[Change, bytes]]) -> Iterator[bytes]:
+    """Yield the lines of the log about the site, its batteries, and the terms of its VPPs."""
+    nmi, as_of = explained.explanation.nmi, explained.pins.as_of
+    known = [(c, line) for c, line in changes if c.recorded_at and c.recorded_at <= as_of]
+    vpps = {
+        change.vpp
+        for change, _ in known
+        if isinstance(change, CreateSite | AssignSite) and change.nmi == nmi
+    }
+    batteries = {c.serial for c, _ in known if isinstance(c, AddBattery) and c.nmi == nmi}
+    of_site = {("site", nmi)} | {("vpp", vpp) for vpp in vpps} | {("battery", s) for s in batteries}
+    for change, line in known:
+        is_elsewhere = isinstance(change, AddBattery) and change.nmi != nmi
+        if change.entity() in of_site and not is_elsewhere:
+            yield line
+
+
+def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
+    """Return the report with this site alone, and with the files that hold its events."""
+    report = explained.report.model_dump(mode="json", exclude_none=True)
+    nmi = explained.explanation.nmi
+    report["sites"] = {nmi: report["sites"][nmi]}
+    report["settlement"]["inputs"] = [
+        {"key": names[file["key"]], "etag": file["etag"]}
+        for file in report["settlement"]["inputs"]
+        if file["key"] in names
+    ]
+    return report
+
+
+def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
+    """Return of the run record what is about the run as a whole, or about this site's files."""
+    record = explained.pins.record
+    return {
+        "key": record["key"],
+        **{name: record[name] for name in _OF_THE_RUN},
+        "files": [
+            {"key": names[file["key"]], "etag": file["etag"], "import_id": file["import_id"]}
+            for file in record["files"]
+            if file["key"] in names
+        ],
+        "software": record["software"],
+    }
+
+
+def how_to_check(told: Explanation) -> str:
+    """Tell how to check the statement by hand, with its numbers."""
+    events = [event for day in told.days for event in day.events]
+    cost_only = [event for event in events if event.is_cost_only]
+    first, last = told.days[0].day, told.days[-1].day
+    fees = sorted({day.fee_cents for day in told.days})
+    parts = [
+        f"# How to check the statement of {told.nmi} for {told.month}\n\n"
+        f"{told.address}. A site of {told.vpp}, on {len(told.days)} days from {first} to {last}.\n"
+        f"The report's revision {told.revision} says, in AUD: "
+        f"{shown(Fraction(told.before_fees_cents, 100), 2)} before fees, "
+        f"{shown(Fraction(told.fee_cents, 100), 2)} fee, "
+        f"{shown(Fraction(told.after_fees_cents, 100), 2)} after fees.\n"
+        "Amounts below are in cents. What is shown with four decimals is rounded for the eye; "
+        "`explanation.json` has every number exactly.",
+        "## 1. The events\n\n"
+        f"`events.csv` has all {len(events)} of them, with the file and the line that each came "
+        "from. One is worth energy x tariff: plus for a discharge, and for a charge minus (plus on "
+        "days with `charge_events` 'revenue'). A discharge worth less than zero is the VPP's "
+        f"alone (`is_cost_only`): {len(cost_only)} of them, "
+        f"{shown(sum((event.value_cents for event in cost_only), Fraction(0)))} together, which "
+        "cost the site nothing. "
+        f"{told.events_elsewhere} more are on days on which the site was no member, and do not "
+        "count here.",
+        "## 2. A day\n\n" + _a_day(max(told.days, key=lambda day: abs(day.shared_cents))),
+        "## 3. The month\n\n"
+        "The same for every day; `explanation.md` has a line for each. Their sums:\n\n"
+        f"    own part           {shown(told.own_cents)}\n"
+        f"    part of the pools  {shown(told.pool_share_cents)}\n"
+        f"    together           {shown(told.exact_cents)}\n"
+        f"    exactly            {exact(told.exact_cents)}",
+        "## 4. Whole cents\n\n"
+        f"The whole cents of it are {told.floor_cents:,}. The sites of the VPP must add up to its "
+        f"revenue less its percentage; after all were cut to whole cents {rounding(told)}. "
+        f"So the site's rounding is {told.rounding_cents:+d}: "
+        f"{told.floor_cents + told.rounding_cents:,}."
+        + (
+            f" The VPP bears its sites' losses: {told.loss_lifted_cents:+,}."
+            if told.loss_lifted_cents
+            else ""
+        )
+        + f" Before fees: {told.before_fees_cents:,}.",
+        "## 5. The fee\n\n"
+        "A member day costs daily fee x 28 / days in the month: "
+        f"{' or '.join(shown(fee) for fee in fees)} a day, {shown(told.fee_exact_cents)} for "
+        f"{len(told.days)} days, rounded {told.fee_due_cents:,}. It is collected as far as the "
+        f"site earned it: {told.fee_cents:,}. What is not collected is not owed later.\n\n"
+        f"    {told.before_fees_cents:,} - {told.fee_cents:,} = {told.after_fees_cents:,}",
+        "## 6. What it rests on\n\n"
+        "`registry.jsonl` is what was recorded of the site, its batteries and its VPPs' terms: on "
+        "each day the change with the latest `effective_from` up to it holds; among equals the "
+        "last. `run.json` names the files by ETag (of an ordinary upload, its MD5) and the run.\n\n"
+        "Two numbers a day are of all sites together and cannot be checked from here: the VPP's "
+        "revenue and its capacity. Other sites are not named. The operator can recompute the whole "
+        f"report from its inputs with verify-report ({told.vpp_id}, {told.month}, revision "
+        f"{told.revision}), and anybody whom both sides trust can watch.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _a_day(day: Day) -> str:
+    kept = 100 - day.revenue_percentage
+    lines = [
+        f"{day.day}, where most is at stake. Its {len(day.events)} events:\n",
+        *(
+            f"    {event.event_type:9}  {exact(event.energy_kwh)} kWh x "
+            f"{exact(event.tariff_cents_per_kwh)} = {exact(event.value_cents)}"
+            + ("  (the VPP's alone)" if event.is_cost_only else "")
+            for event in day.events[:50]
+        ),
+        *([f"    and {len(day.events) - 50} more"] if day.events[50:] else []),
+        "",
+        f"Shared together: {exact(day.shared_cents)}. The VPP takes "
+        f"{exact(day.revenue_percentage)}%: {exact(day.vpp_share_cents)}. ",
+    ]
+    if not day.vpp_capacity_kwh:
+        lines.append(
+            "No site of the VPP had a battery that day, so there is no pool, and all the rest is "
+            f"the site's own: {exact(day.own_cents)}."
+        )
+        return "\n".join(lines)
+    lines.append(
+        f"Of the rest 80% are the site's own: {exact(day.own_cents)}; 20% went into the day's "
+        f"pool: {exact(day.to_pool_cents)}.\n\n"
+        f"The pool is 20% of {exact(kept)}% of what all sites shared, {exact(day.vpp_cents)}: "
+        f"{exact(day.pool_cents)}. It is split by battery capacity: "
+        f"{exact(day.site_capacity_kwh)} kWh here of {exact(day.vpp_capacity_kwh)} kWh in all, "
+        f"so {exact(day.pool_cents)} x {exact(day.site_capacity_kwh)} / "
+        f"{exact(day.vpp_capacity_kwh)} = {shown(day.pool_share_cents)}."
+    )
+    return "\n".join(lines)

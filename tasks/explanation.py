@@ -1,0 +1,421 @@
+"""Explaining a site's month: from the cents on its current report down to its events.
+
+Nothing is computed by a second rule: the tables are built again from what the report's run record
+pins, the events are placed by the statement that places the daily sums, and the fractions are those
+that the cents were allotted by. What is added up here is compared with the report; an explanation
+that does not add up to it, exactly, is not given.
+
+    events -> days (own part, part of the pool, fee) -> exact amount -> cents -> the report
+"""
+
+import tempfile
+from dataclasses import dataclass
+from datetime import date
+from decimal import Context, Decimal
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import duckdb
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from tasks.allocation import Allotment, CheckFailed, allotments
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+from tasks.core.report import Report
+from tasks.io.object_store import ObjectStore
+from tasks.io.warehouse import rows, sql
+from tasks.verification import (
+    Pinned,
+    pinned,
+    read_report,
+    rebuilt,
+    rebuilt_report,
+    revision_of,
+    run_record_of,
+)
+
+_SHOWN_EVENTS = 200
+_MOST_PLACES = 40
+
+
+def exact(amount: Fraction) -> str:
+    """Write a number without loss: as a plain decimal where it is one, else as a fraction."""
+    for places in range(_MOST_PLACES):
+        if 10**places % amount.denominator == 0:
+            digits = Decimal(amount.numerator * 10**places // amount.denominator)
+            return format(digits.scaleb(-places, Context(prec=200)), "f")
+    return str(amount)
+
+
+def shown(amount: Fraction, places: int = 4) -> str:
+    """Write a number for the eye, rounded; its sums are not made of what is shown."""
+    scaled = Decimal(round(amount * 10**places))
+    return format(scaled.scaleb(-places, Context(prec=200)), ",f")
+
+
+# JSON has it as text: "401.25", or "2500/3" where the pool was split by thirds.
+Exact = Annotated[Fraction, PlainSerializer(exact, return_type=str)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Event(_Model):
+    """One event on a member day."""
+
+    file: str
+    line: int = Field(description="Its line in the file; the header is line 1.")
+    event_type: Literal["Charge", "Discharge"]
+    energy_kwh: Exact
+    tariff_cents_per_kwh: Exact
+    value_cents: Exact = Field(description="Energy x tariff, with the sign that it counts with.")
+    is_cost_only: bool = Field(description="A discharge worth less than zero: the VPP's alone.")
+
+
+class Day(_Model):
+    """One member day. Money in cents, capacity in kWh."""
+
+    day: date
+    revenue_percentage: Exact
+    daily_fee_aud: Exact
+    charge_events: str
+    events: list[Event]
+    shared_cents: Exact = Field(description="What the site's events are worth, cost only aside.")
+    cost_only_cents: Exact
+    vpp_share_cents: Exact = Field(description="The VPP's percentage of shared_cents.")
+    own_cents: Exact = Field(description="The part of shared_cents that stays with the site.")
+    to_pool_cents: Exact = Field(description="The rest of shared_cents, which went into the pool.")
+    vpp_cents: Exact = Field(description="The shared revenue of all sites of the VPP.")
+    pool_cents: Exact = Field(description="What all sites split by capacity.")
+    site_capacity_kwh: Exact
+    vpp_capacity_kwh: Exact = Field(description="Of all sites of the VPP.")
+    pool_share_cents: Exact = Field(description="pool_cents x site / VPP capacity.")
+    fee_cents: Exact = Field(description="daily_fee_aud x 28 / days in the month, in cents.")
+
+
+class Explanation(_Model):
+    """A site's month in a VPP, as its report has it. Money in cents."""
+
+    vpp: str
+    vpp_id: str
+    month: str
+    nmi: str
+    address: str
+    revision: int
+    run_record: str
+    days: list[Day] = Field(description="Its member days, in order.")
+    events_elsewhere: int = Field(
+        description="Its events in the month on days on which it was no member: not counted here."
+    )
+    own_cents: Exact
+    pool_share_cents: Exact
+    exact_cents: Exact = Field(description="own_cents + pool_share_cents, before any rounding.")
+    floor_cents: int
+    cents_handed_out: int = Field(
+        description="What was missing in the VPP after all floors: one cent each to the sites with "
+        "the largest fractions. Negative: taken from the smallest."
+    )
+    rank: int = Field(description="The site's place by its fraction, the largest first.")
+    sites: int = Field(description="How many sites were ranked.")
+    rounding_cents: Literal[-1, 0, 1]
+    loss_lifted_cents: int = Field(description="A negative amount that the VPP bears, as positive.")
+    before_fees_cents: int
+    fee_exact_cents: Exact
+    fee_due_cents: int = Field(description="fee_exact_cents, rounded half up.")
+    fee_cents: int = Field(description="What was collected of it.")
+    after_fees_cents: int
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An explanation, the report that it explains, and what both rest on."""
+
+    explanation: Explanation
+    report: Report
+    pins: Pinned
+
+
+def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list[Explained]:
+    """Explain some sites' parts of the current report of a VPP (its id).
+
+    Raises:
+        Refused: it is not published, a site is not in it, or it is not what its inputs give.
+        CheckFailed: the explanation does not add up to the report: a fault of ours.
+    """
+    key, published = read_report(store, month, vpp)
+    revision = revision_of(key, published)
+    pins = pinned(store, run_record_of(store, month, vpp, revision))
+    with rebuilt(store, pins) as connection:
+        report = rebuilt_report(connection, month, vpp, revision)
+        if report.to_bytes() != published:
+            raise Refused(
+                f"{key} is not what its inputs give; see verify-report for how it differs"
+            )
+        for nmi in nmis:
+            if nmi not in report.sites:
+                raise Refused(
+                    f"nmi: site {nmi} was no member of {report.vpp} in {month}; "
+                    f"its report has {len(report.sites)} others"
+                )
+        allotment = {one.vpp: one for one in allotments(connection)}
+        return [
+            Explained(
+                _explained(store, connection, report, nmi, pins, allotment[vpp]), report, pins
+            )
+            for nmi in nmis
+        ]
+
+
+def _explained(
+    store: ObjectStore,
+    connection: duckdb.DuckDBPyConnection,
+    report: Report,
+    nmi: str,
+    pins: Pinned,
+    allotment: Allotment,
+) -> Explanation:
+    vpp = report.settlement.vpp_id
+    site = {"vpp": vpp, "nmi": nmi}
+    placed = _placed_events(store, connection, pins.month, nmi)
+    by_day = {
+        day: [_event(event) for event in events]
+        for day, events in groupby(
+            (event for event in placed if event["vpp"] == vpp), key=lambda event: event["day"]
+        )
+    }
+    days = [
+        _day(of_day, by_day.pop(of_day["day"], []), pins.month)
+        for of_day in rows(connection, sql("explanation/member_days"), site)
+    ]
+    [of_month] = rows(connection, sql("explanation/site_month"), site)
+    place = allotment.nmis.index(nmi)
+    order = sorted(
+        range(len(allotment.nmis)),
+        key=lambda i: (-(allotment.numerators[i] % allotment.denominator), i),
+    )
+    floors = sum(numerator // allotment.denominator for numerator in allotment.numerators)
+    missing, rank = allotment.total_cents - floors, order.index(place) + 1
+    own = _sum(day.own_cents for day in days)
+    pool_share = _sum(day.pool_share_cents for day in days)
+    fee = _sum(day.fee_cents for day in days)
+    explanation = Explanation(
+        vpp=report.vpp,
+        vpp_id=vpp,
+        month=report.month,
+        nmi=nmi,
+        address=of_month["address"],
+        revision=report.settlement.revision,
+        run_record=pins.record["key"],
+        days=days,
+        events_elsewhere=sum(event["vpp"] != vpp for event in placed),
+        own_cents=own,
+        pool_share_cents=pool_share,
+        exact_cents=own + pool_share,
+        floor_cents=(own + pool_share).__floor__(),
+        cents_handed_out=missing,
+        rank=rank,
+        sites=len(order),
+        rounding_cents=1 if rank <= missing else -1 if rank > len(order) + missing else 0,
+        loss_lifted_cents=-of_month["loss_absorbed_cents"],
+        before_fees_cents=of_month["before_fees_cents"],
+        fee_exact_cents=fee,
+        fee_due_cents=(fee + Fraction(1, 2)).__floor__(),
+        fee_cents=of_month["fee_cents"],
+        after_fees_cents=of_month["after_fees_cents"],
+    )
+    allotted = Fraction(allotment.numerators[place], allotment.denominator)
+    _check(explanation, report, of_month, allotted, list(by_day))
+    return explanation
+
+
+def _placed_events(
+    store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, nmi: str
+) -> list[dict[str, Any]]:
+    """Return a site's events of the month, by day, file and line, each with its VPP and worth."""
+    imports = [
+        row["import_id"]
+        for row in rows(
+            connection,
+            "select distinct inputs.import_id from month_events"
+            " inner join inputs on month_events.key = inputs.key where month_events.nmi = $nmi",
+            {"nmi": nmi},
+        )
+    ]
+    if not imports:
+        return []
+    with tempfile.TemporaryDirectory(prefix="vpp-explain-") as temporary:
+        paths = [Path(temporary) / f"{import_id}.parquet" for import_id in imports]
+        store.download([f"imports/{import_id}/events.parquet" for import_id in imports], paths)
+        connection.execute("create schema if not exists single")
+        connection.execute(
+            f"create or replace table single.month_events as {sql('explanation/site_events')}",
+            {
+                "events": [str(path) for path in paths],
+                "nmi": nmi,
+                "first_day": month.first_day,
+                "last_day": month.last_day,
+            },
+        )
+    # The statement that places the daily sums finds the single events in their stead.
+    connection.execute("set search_path = 'single,main'")
+    placed = rows(connection, sql("events/placed_events"))
+    connection.execute("set search_path = 'main'")
+    return sorted(placed, key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"]))
+
+
+def _event(placed: dict[str, Any]) -> Event:
+    return Event(
+        file=placed["key"]["file"],
+        line=placed["key"]["line"],
+        event_type="Discharge" if placed["is_discharge"] else "Charge",
+        energy_kwh=Fraction(placed["energy_kwh"]),
+        tariff_cents_per_kwh=Fraction(placed["key"]["tariff"]),
+        value_cents=Fraction(placed["value_cents"]),
+        is_cost_only=placed["is_cost_only"],
+    )
+
+
+def _day(row: dict[str, Any], events: list[Event], month: Month) -> Day:
+    """Take a day apart. Raises CheckFailed where its events are not what was settled."""
+    of_day = {name: Fraction(value) for name, value in row.items() if isinstance(value, Decimal)}
+    for name, is_cost_only in (("shared_cents", False), ("cost_only_cents", True)):
+        found = _sum(event.value_cents for event in events if event.is_cost_only == is_cost_only)
+        if found != of_day[name]:
+            raise CheckFailed(
+                f"on {row['day']} the events' {name} are {exact(found)}; "
+                f"{exact(of_day[name])} were settled"
+            )
+    share, own_share = of_day.pop("revenue_share"), of_day.pop("own_share")
+    shared, capacity = of_day["shared_cents"], of_day["vpp_capacity_kwh"]
+    return Day(
+        day=row["day"],
+        charge_events=row["charge_events"],
+        events=events,
+        vpp_share_cents=shared * share,
+        own_cents=shared * own_share,
+        to_pool_cents=shared * (1 - share - own_share),
+        pool_share_cents=of_day["pool_cents"] * of_day["site_capacity_kwh"] / capacity
+        if capacity
+        else Fraction(0),
+        fee_cents=of_day["daily_fee_aud"] * 100 * 28 / month.days,
+        **of_day,
+    )
+
+
+def _check(
+    told: Explanation,
+    report: Report,
+    of_month: dict[str, Any],
+    allotted: Fraction,
+    other_days: list[date],
+) -> None:
+    """Raise CheckFailed unless all that is told adds up to what was settled and published."""
+    site = report.sites[told.nmi]
+    events = [event for day in told.days for event in day.events]
+
+    def kwh(event_type: str) -> float:
+        return float(_sum(e.energy_kwh for e in events if e.event_type == event_type))
+
+    whole_cents = told.floor_cents + told.rounding_cents
+    claims: list[tuple[str, Any, Any]] = [
+        ("days with events but without membership", other_days, []),
+        ("own part", told.own_cents, Fraction(of_month["own_cents"])),
+        ("exact amount", told.exact_cents, allotted),
+        ("whole cents", whole_cents, of_month["allotted_cents"]),
+        ("before fees", whole_cents + told.loss_lifted_cents, told.before_fees_cents),
+        ("before fees, AUD", _aud(told.before_fees_cents), f"{site.site_revenue_before_fees:,f}"),
+        ("fee due", told.fee_due_cents, of_month["fee_due_cents"]),
+        ("fee", told.fee_cents, min(max(told.before_fees_cents, 0), told.fee_due_cents)),
+        ("fee, AUD", _aud(told.fee_cents), f"{site.site_daily_fee:,f}"),
+        ("after fees", told.before_fees_cents - told.fee_cents, told.after_fees_cents),
+        ("after fees, AUD", _aud(told.after_fees_cents), f"{site.site_revenue_after_fees:,f}"),
+        ("member days", len(told.days), site.member_days),
+        ("events", len(events), site.events),
+        ("kWh charged", kwh("Charge"), float(site.energy_charged_kwh)),
+        ("kWh discharged", kwh("Discharge"), float(site.energy_discharged_kwh)),
+    ]
+    if wrong := [claim for claim in claims if claim[1] != claim[2]]:
+        raise CheckFailed(
+            f"{told.nmi} in {told.month} does not add up: "
+            + "; ".join(f"{name}: {found} explained, {said} said" for name, found, said in wrong)
+        )
+
+
+def _sum(amounts: Any) -> Fraction:
+    return sum(amounts, start=Fraction(0))
+
+
+def markdown(told: Explanation) -> str:
+    """Show an explanation: the month's steps, its days, and the first of its events."""
+    events = [(day.day, event) for day in told.days for event in day.events]
+    lines = [
+        f"# {told.nmi} in {told.month}: {_aud(told.after_fees_cents)} AUD",
+        "",
+        f"{told.address}; {told.vpp}, revision {told.revision}, settled by {told.run_record}",
+        "",
+        "| step | cents |",
+        "|---|--:|",
+        f"| own part of its events' worth, {len(told.days)} days | {shown(told.own_cents)} |",
+        f"| its part of the pool, by capacity | {shown(told.pool_share_cents)} |",
+        f"| together, exactly {exact(told.exact_cents)} | {shown(told.exact_cents)} |",
+        f"| whole cents | {told.floor_cents:,} |",
+        f"| rounding: {rounding(told)} | {told.rounding_cents:+d} |",
+    ]
+    if told.loss_lifted_cents:
+        lines.append(f"| loss that the VPP bears | {told.loss_lifted_cents:+,} |")
+    lines += [
+        f"| **before fees** | {told.before_fees_cents:,} |",
+        f"| fee: {shown(told.fee_exact_cents)} are due, so {told.fee_due_cents:,}; collected "
+        f"as far as the site earned it | {-told.fee_cents:,} |",
+        f"| **after fees** | {told.after_fees_cents:,} |",
+        "",
+        "| day | events | worth | VPP's % | VPP's part | own part | to the pool | pool of the day "
+        "| kWh of all | kWh here | part of the pool | fee |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {day.day} | {len(day.events)} | {shown(day.shared_cents)} "
+        f"| {exact(day.revenue_percentage)} | {shown(day.vpp_share_cents)} "
+        f"| {shown(day.own_cents)} | {shown(day.to_pool_cents)} | {shown(day.pool_cents)} "
+        f"| {exact(day.vpp_capacity_kwh)} | {exact(day.site_capacity_kwh)} "
+        f"| {shown(day.pool_share_cents)} | {shown(day.fee_cents)} |"
+        for day in told.days
+    ]
+    if told.events_elsewhere:
+        lines += [
+            "",
+            f"{told.events_elsewhere} of its events are on days on which it was no member of "
+            f"{told.vpp}; they do not count here.",
+        ]
+    if events:
+        of_all = (
+            f"The first {_SHOWN_EVENTS} of {len(events):,}" if events[_SHOWN_EVENTS:] else "All"
+        )
+        lines += ["", f"{of_all} events", ""]
+        lines += [
+            "| day | type | kWh | c/kWh | cents | whose | from |",
+            "|---|---|--:|--:|--:|---|---|",
+        ]
+        lines += [
+            f"| {day} | {event.event_type} | {exact(event.energy_kwh)} "
+            f"| {exact(event.tariff_cents_per_kwh)} | {exact(event.value_cents)} "
+            f"| {'the VPP alone' if event.is_cost_only else 'shared'} "
+            f"| {event.file}, line {event.line} |"
+            for day, event in events[:_SHOWN_EVENTS]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def rounding(told: Explanation) -> str:
+    """Say in words why the site got a cent, lost one, or neither."""
+    place = f"its fraction is number {told.rank} of {told.sites}"
+    if told.cents_handed_out < 0:
+        return f"{-told.cents_handed_out} taken from the smallest fractions; {place}"
+    return f"{told.cents_handed_out} went to the largest fractions; {place}"
+
+
+def _aud(cents: int) -> str:
+    return shown(Fraction(cents, 100), 2)

@@ -1,0 +1,146 @@
+"""Every revision ever published can be made again with the same bytes, whatever came after it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.catalog import CATALOG_KEY
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+from tasks.io.registry_log import LOG_KEY, read_log
+from tasks.publication import report_key, run_records, write_run_record
+from tasks.verification import put_tables, verify
+from tests.laws.portfolios import Portfolio, portfolios
+from tests.laws.recorded import publish_recorded, revisions
+from tests.laws.test_settlement import row, whole_path
+from tests.through_s3 import Place
+
+pytestmark = pytest.mark.usefixtures("s3_endpoint")
+
+MONTH = Month(2025, 9)
+NMI = "6001000001"
+VPP = {"change": "create-vpp", "name": "One", "revenue_percentage": "20"}
+SITE = {"change": "create-site", "nmi": NMI, "vpp": "one", "address": "1 King St"}
+AHEAD = datetime.now(UTC) + timedelta(days=365)
+
+
+def verify_all(place: Place, month: Month) -> None:
+    for vpp, revision in revisions(place):
+        verdict = verify(place.store, month, vpp, revision)
+        assert verdict.is_same, str(verdict)
+    for vpp in {vpp for vpp, _ in revisions(place)}:
+        assert verify(place.store, month, vpp).is_same
+
+
+@settings(whole_path, max_examples=10)
+@given(portfolio=portfolios(), data=st.data())
+def test_every_revision_stays_verifiable(portfolio: Portfolio, data: st.DataObject) -> None:
+    place, month = Place(), Month.parse(portfolio.month)
+    changes, rows = portfolio.changes, [row(event) for event in portfolio.events]
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(changes)), min_size=2, max_size=2)))
+    moments: list[datetime | None] = [None, AHEAD]
+    for number, (start, end) in enumerate(zip([0, *cuts], [*cuts, len(changes)], strict=True)):
+        if changes[start:end]:
+            place.record(changes[start:end])
+        moments.append(datetime.now(UTC))
+        some = data.draw(st.lists(st.sampled_from(rows), max_size=20)) if rows else []
+        name = data.draw(st.sampled_from(("a.csv", "b.csv")))
+        place.put(name, some)
+        if number and data.draw(st.booleans()):
+            place.store.delete("events/a.csv")
+        publish_recorded(place, portfolio.month, data.draw(st.sampled_from(moments)))
+    for version in place.store.versions("events/"):
+        place.store.delete(version.key)
+    verify_all(place, month)
+
+
+@pytest.fixture
+def place() -> Place:
+    place = Place()
+    place.record([VPP, SITE])
+    place.put("a.csv", [f"{NMI},2025-09-01,Discharge,3,25"])
+    publish_recorded(place, "2025-09")
+    return place
+
+
+def test_what_was_recorded_later_does_not_count_though_its_moment_does(place: Place) -> None:
+    place.put("b.csv", [f"{NMI},2025-09-02,Discharge,3,25"])
+    publish_recorded(place, "2025-09", as_of=AHEAD)
+    terms = {"change": "update-vpp", "vpp": "one", "revenue_percentage": "90"}
+    place.record([{**terms, "effective_from": None}])
+    assert revisions(place) == [("one", 1), ("one", 2)]
+    verify_all(place, MONTH)
+
+
+def test_a_tampered_report_differs_and_says_where(place: Place) -> None:
+    key = report_key(MONTH, "one", 1)
+    found = place.store.read(key)
+    assert found is not None
+    for old, new, difference in (
+        (
+            b'"member_days": 30',
+            b'"member_days": 31',
+            "line 20: '\"member_days\": 31,' is published, '\"member_days\": 30,' recomputed",
+        ),
+        (b'"month": "2025-09",\n', b"", "lines are published"),
+        (b"}\n", b"}", "lines are published"),
+        (b"King", b"\xff", "is published"),
+    ):
+        place.store.write(key, found[0].replace(old, new))
+        verdict = verify(place.store, MONTH, "one", 1)
+        assert not verdict.is_same
+        assert difference in str(verdict)
+        assert verdict.key == key
+        assert verify(place.store, MONTH, "one").is_same
+    place.store.write(report_key(MONTH, "one"), b"[]")
+    with pytest.raises(Refused, match=r"one\.json is no report; name the revision"):
+        verify(place.store, MONTH, "one")
+
+
+def test_other_software_is_named_where_the_bytes_differ(place: Place) -> None:
+    key = report_key(MONTH, "one", 1)
+    [record] = run_records(place.store, "2025-09")
+    place.store.write(key, b"{}")
+    assert " then and is " not in str(verify(place.store, MONTH, "one", 1))
+    forged = {**record, "software": {**record["software"], "duckdb": "1.0"}}
+    place.store.write(record["key"], json.dumps(forged).encode())
+    assert "duckdb was 1.0 then and is " in str(verify(place.store, MONTH, "one", 1))
+
+
+def test_a_run_that_found_it_unchanged_stands_in_for_a_lost_record(place: Place) -> None:
+    [first] = run_records(place.store, "2025-09")
+    publish_recorded(place, "2025-09")
+    place.store.delete(first["key"])
+    assert verify(place.store, MONTH, "one", 1).is_same
+    for record in list(run_records(place.store, "2025-09")):
+        place.store.delete(record["key"])
+    failed = {"reason": "refused", "reports": []}
+    write_run_record(place.store, MONTH, datetime.now(UTC), "x", "test", "refused", failed)
+    with pytest.raises(Refused, match="no run record of 2025-09 names revision 1 of one"):
+        verify(place.store, MONTH, "one", 1)
+    with pytest.raises(Refused, match="2025-09 is not settled yet"):
+        put_tables(place.store, MONTH)
+
+
+def test_what_was_lost_is_named(place: Place) -> None:
+    log = read_log(place.store)
+    place.store.write(LOG_KEY, log.splitlines(keepends=True)[0])
+    with pytest.raises(Refused, match=r"saw 2 lines of registry/changes\.jsonl, which has 1 now"):
+        verify(place.store, MONTH, "one", 1)
+    place.store.write(LOG_KEY, log)
+    catalog = place.store.read(CATALOG_KEY)
+    assert catalog is not None
+    place.store.delete(CATALOG_KEY)
+    with pytest.raises(Refused, match=r"events/a\.csv \(ETag [0-9a-f]+\) was import .* none of it"):
+        verify(place.store, MONTH, "one", 1)
+    place.store.write(CATALOG_KEY, catalog[0])
+    for version in place.store.versions("imports/"):
+        if version.key.endswith("daily.parquet"):
+            place.store.delete(version.key)
+    with pytest.raises(Refused, match=r"daily\.parquet is missing"):
+        verify(place.store, MONTH, "one", 1)
+    with pytest.raises(Refused, match="revision 2 of one in 2025-09 is not published"):
+        verify(place.store, MONTH, "one", 2)
