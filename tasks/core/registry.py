@@ -16,7 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -52,8 +53,12 @@ ChargeEvents = Literal["cost", "revenue"]
 NegativeBalances = Literal["site", "vpp"]
 
 
+_KINDS = {"vpp": "vpp", "nmi": "site", "serial": "battery"}
+
+
 class _Change(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    key: ClassVar[str]  # the field that names the entity
 
     seq: int = 0
     recorded_at: AwareDatetime | None = None
@@ -62,18 +67,12 @@ class _Change(BaseModel):
 
     def facts(self) -> dict[str, Any]:
         """Return the attributes that the change sets, with their values."""
-        unset = {"seq", "recorded_at", "recorded_by", "effective_from", "change", self._key()}
-        return {
-            name: getattr(self, name)
-            for name in type(self).model_fields
-            if name not in unset and getattr(self, name) is not None
-        }
+        values = ((name, getattr(self, name)) for name in _attributes(type(self)))
+        return {name: value for name, value in values if value is not None}
 
     def entity(self) -> tuple[str, str]:
         """Return what the change is about: its kind ('vpp', 'site', 'battery') and id."""
-        return {"vpp": "vpp", "nmi": "site", "serial": "battery"}[self._key()], getattr(
-            self, self._key()
-        )
+        return _KINDS[self.key], getattr(self, self.key)
 
     def line(self) -> str:
         """Return the change as its line in the log."""
@@ -84,29 +83,27 @@ class _Change(BaseModel):
         said = {name: fields[name] for name in names if fields[name] is not None or name in facts}
         return json.dumps({**said, "effective_from": since}, ensure_ascii=False)
 
-    def _key(self) -> str:
-        raise NotImplementedError
+
+@cache
+def _attributes(kind: type[_Change]) -> tuple[str, ...]:
+    """Name the fields of a kind of change that are attributes of its entity."""
+    others = {*_Change.model_fields, "change", kind.key}
+    return tuple(name for name in kind.model_fields if name not in others)
 
 
 class _VppChange(_Change):
+    key = "vpp"
     vpp: Text = Field(description="The VPP: its id, or its current name.")
-
-    def _key(self) -> str:
-        return "vpp"
 
 
 class _SiteChange(_Change):
+    key = "nmi"
     nmi: Nmi = Field(description="The site's NMI, 10 characters or 11 with the check digit.")
-
-    def _key(self) -> str:
-        return "nmi"
 
 
 class _BatteryChange(_Change):
+    key = "serial"
     serial: Text = Field(description="The battery's serial number.")
-
-    def _key(self) -> str:
-        return "serial"
 
 
 class CreateVpp(_VppChange):
