@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test alarms history bench golden lock
+.PHONY: help setup demo up test alarms history bench e2e golden lock
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
 
 # The lock names every package with its hash, so nothing is resolved (--no-deps) and nothing else is
 # accepted. The stamp makes a second call instant.
@@ -36,6 +36,9 @@ test: .venv/ready ## Run the linters and all tests
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar tasks/sql
 	$(BIN)/pytest
+
+e2e: .venv/ready ## Run the browser, REST, crash and PostgreSQL tests (not yet part of make test)
+	$(BIN)/pytest tests/e2e
 
 bench: .venv/ready ## Measure against peers on the same data (several minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)

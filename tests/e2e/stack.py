@@ -22,12 +22,16 @@ import httpx
 import pytest
 
 from flows import up
-from flows.demo import ROOT, load
+from flows.demo import load
+from tasks.core.registry import parse_change
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
+from tasks.io.registry_log import append_changes
+from tests.flows.sample import REGISTRY
 
 T = TypeVar("T")
 
+ROOT = Path(__file__).parent.parent.parent
 STARTS_WITHIN_SECONDS = 120
 ENDS_WITHIN_SECONDS = 180
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -77,7 +81,11 @@ class _Patient(httpx.HTTPTransport):
 
 @contextmanager
 def process(
-    command: list[str | Path], log: Path, environment: dict[str, str], folder: Path = ROOT
+    command: list[str | Path],
+    log: Path,
+    environment: dict[str, str],
+    folder: Path,
+    user: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process in a session of its own; end it at the end, if it has not ended before."""
     with (
@@ -89,6 +97,7 @@ def process(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            user=user,
         ) as started,
     ):
         try:
@@ -221,6 +230,20 @@ class Stack:
         body = {"artifacts": wanted, "sort": "UPDATED_DESC"}
         return list(self.post("/artifacts/filter", body))
 
+    def table(self, artifact: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a table artifact."""
+        rows: list[dict[str, Any]] = json.loads(artifact["data"])
+        return rows
+
+    def fetch(self, url: str) -> httpx.Response:
+        """Read what a link leads to, as somebody with nothing but the link."""
+        return httpx.get(url).raise_for_status()
+
+    def alarmed(self, automation: str) -> int:
+        """Return how often an automation has gone off."""
+        triggered = self.events("prefect.automation.triggered")
+        return sum(e["resource"]["prefect.resource.name"] == automation for e in triggered)
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of a name in the server's feed, newest first."""
         body = {"filter": {"event": {"name": [name]}}, "limit": 50}
@@ -230,6 +253,12 @@ class Stack:
 def _json(answer: httpx.Response) -> Any:
     assert answer.is_success, f"{answer.request.url}: {answer.status_code} {answer.text}"
     return answer.json()
+
+
+def record_sample(store: ObjectStore) -> None:
+    """Record one VPP with one site and its battery."""
+    changes = [(line, parse_change(change)) for line, change in enumerate(REGISTRY, 1)]
+    append_changes(store, Settings(), changes, "test")
 
 
 def read_json(store: ObjectStore, key: str) -> Any:

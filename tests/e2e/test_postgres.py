@@ -1,0 +1,126 @@
+"""A production's Prefect: PostgreSQL behind it, and nobody gets in without the password."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import MONTH
+from tests.e2e.stack import (
+    Stack,
+    eventually,
+    free_port,
+    process,
+    reports,
+    required,
+    running_stack,
+)
+
+AUTH = "operator:correct horse"
+
+
+def programs() -> Path | None:
+    """Return the folder of PostgreSQL's programs; Debian keeps them out of the PATH."""
+    found = shutil.which("initdb")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return Path(found).parent if found else debian[-1].parent if debian else None
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Run a PostgreSQL of its own on a free port; yield the URL of its database."""
+    folder = programs()
+    required("PostgreSQL", folder is not None)
+    assert folder
+    owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="vpp-postgres-", ignore_cleanup_errors=True) as home:
+        if owner:
+            shutil.chown(home, owner)
+        data = Path(home) / "data"
+        subprocess.run(
+            [folder / "initdb", "-D", data, "-U", "prefect", "-A", "trust", "-E", "UTF8", "-N"],
+            user=owner,
+            cwd=home,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        with process(
+            [folder / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home, "-F"],
+            Path(home) / "postgres.log",
+            dict(os.environ),
+            Path(home),
+            user=owner,
+        ):
+
+            def is_ready() -> bool:
+                asked: list[str | Path] = [
+                    folder / "pg_isready",
+                    "-q",
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    str(port),
+                ]
+                return subprocess.run(asked, check=False).returncode == 0
+
+            eventually(is_ready, 60, "PostgreSQL")
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with (
+        postgresql() as database,
+        running_stack(tmp_path_factory.mktemp("production"), database, AUTH) as stack,
+    ):
+        yield stack
+
+
+@pytest.mark.parametrize("auth", [None, ("operator", "wrong")], ids=["none", "wrong"])
+def test_nobody_gets_in_without_the_password(
+    production: Stack, auth: tuple[str, str] | None
+) -> None:
+    settle = production.deployments["settle-month"]["id"]
+    with httpx.Client(base_url=production.api.base_url, auth=auth) as anybody:
+        answers = [
+            anybody.post("/deployments/filter", json={}),
+            anybody.post(f"/deployments/{settle}/create_flow_run", json={"parameters": {}}),
+            anybody.get("/admin/version"),
+        ]
+        assert [answer.status_code for answer in answers] == [401, 401, 401]
+
+
+def test_a_month_is_settled_as_on_sqlite(production: Stack, stack: Stack, settled: str) -> None:
+    production.completed(production.run("settle-month", {"month": MONTH}))
+    expected = reports(stack.store(), MONTH)
+    assert len(expected) == 4
+    assert reports(production.store(), MONTH) == expected
+    assert settled  # on SQLite
+
+
+@pytest.mark.parametrize("name", ["settle-month", "check-settled"])
+def test_what_the_calendar_asks_for_is_scheduled(production: Stack, name: str) -> None:
+    def look() -> list[dict[str, Any]]:
+        found = production.post(
+            "/flow_runs/filter",
+            {
+                "deployments": {"name": {"any_": [name]}},
+                "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+            },
+        )
+        return [run for run in found if run["auto_scheduled"]]
+
+    runs = eventually(look, 60, "scheduled runs")
+    assert len(runs) >= 3
+
+
+def test_it_is_postgresql_that_keeps_the_runs(production: Stack) -> None:
+    assert not list((production.folder / "prefect").rglob("*.db"))

@@ -1,0 +1,284 @@
+"""Every deployment over REST, with parameters that fit and with some that do not."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tasks.io.object_store import ObjectStore
+from tests.e2e.conftest import MONTH
+from tests.e2e.stack import ROOT, Stack, read, read_json, records
+from tests.flows.sample import EVENTS, REGISTRY, TOTALS
+from tests.through_s3 import HEADER
+
+VPP, SITE, BATTERY = "Test VPP One", "9876543210", "38764527113388"
+OTHER_SITE, OTHER_BATTERY = "QAAAVZZZZZ", "B-2"
+UPLOADED = "registry/uploads/other.jsonl"
+OTHERS: list[dict[str, Any]] = [
+    {"change": "create-vpp", "name": "Other VPP", "revenue_percentage": "10"},
+    {**REGISTRY[1], "nmi": OTHER_SITE, "vpp": "Other VPP"},
+    {**REGISTRY[2], "nmi": OTHER_SITE, "serial": OTHER_BATTERY},
+]
+
+
+class Call(NamedTuple):
+    """One deployment: when it is called, with what, and with what it would be refused."""
+
+    step: int  # calls of one step do not need each other, and are made at once
+    name: str
+    good: dict[str, Any]
+    bad: dict[str, Any]
+    field: str
+    told_by: str  # "server": the request is refused; "flow": the run fails
+
+
+CALLS = [
+    Call(
+        1,
+        "create-vpp",
+        {"name": VPP, "revenue_percentage": 20, "daily_fee_aud": 0.3},
+        {"name": "A", "revenue_percentage": 101},
+        "revenue_percentage",
+        "server",
+    ),
+    Call(1, "import-registry", {"key": UPLOADED}, {"key": "registry/none.jsonl"}, "key", "flow"),
+    Call(
+        1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "server"
+    ),
+    Call(
+        2,
+        "create-site",
+        {"vpp": VPP, "nmi": SITE, "address": "426 King St Newcastle West NSW 2302"},
+        {"vpp": VPP, "nmi": "123", "address": "Somewhere"},
+        "nmi",
+        "flow",
+    ),
+    Call(2, "import-events", {"prefix": MONTH}, {"prefix": 9}, "prefix", "server"),
+    Call(
+        2,
+        "update-vpp",
+        {"vpp": "Other VPP", "daily_fee_aud": 0.1},
+        {"vpp": "Nobody", "daily_fee_aud": 0.1},
+        "vpp",
+        "flow",
+    ),
+    Call(
+        2,
+        "update-site",
+        {"nmi": OTHER_SITE, "address": "1 Other St"},
+        {"nmi": OTHER_SITE},
+        "address",
+        "server",
+    ),
+    Call(
+        2,
+        "update-battery",
+        {"serial": OTHER_BATTERY, "capacity_kwh": 10},
+        {"serial": OTHER_BATTERY, "capacity_kwh": -1},
+        "capacity_kwh",
+        "server",
+    ),
+    Call(
+        3,
+        "add-battery",
+        {"nmi": SITE, "manufacturer": "Tesla", "serial": BATTERY, "capacity_kwh": 13.5},
+        {"nmi": SITE, "manufacturer": "Tesla", "serial": BATTERY, "capacity_kwh": "much"},
+        "capacity_kwh",
+        "server",
+    ),
+    Call(
+        3,
+        "assign-site",
+        {"nmi": OTHER_SITE, "vpp": VPP},
+        {"nmi": OTHER_SITE, "vpp": VPP, "leaves": True},
+        "vpp",
+        "flow",
+    ),
+    Call(3, "remove-battery", {"serial": OTHER_BATTERY}, {"serial": "nowhere"}, "serial", "flow"),
+    Call(
+        4,
+        "settle-month",
+        {"month": MONTH},
+        {"month": MONTH, "vpps": ["Nobody"]},
+        "vpps",
+        "flow",
+    ),
+    Call(
+        5,
+        "generate-report",
+        {"vpp": VPP, "month": MONTH},
+        {"vpp": VPP, "month": "2025-9"},
+        "month",
+        "server",
+    ),
+    Call(
+        5,
+        "download-report",
+        {"vpp": VPP, "month": MONTH, "revision": 1},
+        {"vpp": VPP, "month": MONTH, "revision": -1},
+        "revision",
+        "server",
+    ),
+    Call(5, "check-settled", {"month": MONTH}, {"month": "2025-13"}, "month", "server"),
+    Call(
+        5,
+        "backfill",
+        {"from_month": MONTH, "to_month": MONTH},
+        {"from_month": MONTH, "to_month": "2025-01"},
+        "from_month",
+        "flow",
+    ),
+    Call(
+        5,
+        "explain-site",
+        {"vpp": VPP, "nmi": SITE, "month": MONTH},
+        {"vpp": VPP, "nmi": "123", "month": MONTH},
+        "nmi",
+        "flow",
+    ),
+    Call(
+        5,
+        "verify-report",
+        {"vpp": VPP, "month": MONTH},
+        {"vpp": VPP, "month": "2025-00"},
+        "month",
+        "server",
+    ),
+    Call(5, "month-tables", {"month": MONTH}, {"month": ""}, "month", "server"),
+]
+
+
+class Called(NamedTuple):
+    """What came of all good calls: where, and each run's id and final state."""
+
+    prefix: str
+    store: ObjectStore
+    runs: dict[str, str]
+    states: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def called(stack: Stack) -> Called:
+    """Make all good calls, in a place that is empty but for an uploaded file of changes."""
+    prefix, store = stack.empty_place()
+    store.write(UPLOADED, "\n".join(map(json.dumps, OTHERS)).encode())
+    called = Called(prefix, store, {}, {})
+    for _, calls in groupby(CALLS, key=lambda call: call.step):
+        runs = {call.name: stack.run(call.name, call.good, prefix) for call in calls}
+        called.runs.update(runs)
+        called.states.update(zip(runs, stack.ended(*runs.values()), strict=True))
+        if "request-upload" in runs:
+            content = HEADER + "".join(f"{event}\n" for event in EVENTS)
+            link = called.states["request-upload"]["message"]
+            httpx.put(link, content=content.encode()).raise_for_status()
+    return called
+
+
+def test_all_deployments_are_called(stack: Stack) -> None:
+    assert sorted(call.name for call in CALLS) == sorted(stack.deployments)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: str(call.name))
+def test_good_parameters_complete(called: Called, call: Call) -> None:
+    state = called.states[call.name]
+    assert state["name"] == "Completed", state["message"]
+
+
+@pytest.mark.parametrize(
+    "call", [call for call in CALLS if call.told_by == "server"], ids=lambda call: str(call.name)
+)
+def test_the_server_refuses_bad_parameters_and_names_the_field(stack: Stack, call: Call) -> None:
+    answer = stack.request_run(call.name, call.bad)
+    assert answer.status_code == 409
+    assert f"'{call.field}'" in answer.json()["detail"]
+
+
+def test_what_the_server_cannot_know_the_flow_refuses_before_anything_is_written(
+    stack: Stack, called: Called
+) -> None:
+    before = everything(called.store)
+    calls = [call for call in CALLS if call.told_by == "flow"]
+    runs = [stack.run(call.name, call.bad, called.prefix) for call in calls]
+    for call, state in zip(calls, stack.ended(*runs), strict=True):
+        assert (call.name, state["name"]) == (call.name, "Failed")
+        assert state["message"].startswith(f"{call.field}: "), call.name
+    assert everything(called.store) == before
+
+
+def everything(store: ObjectStore) -> dict[str, str]:
+    """Return all that is in a place, but for what runs say about themselves."""
+    return {v.key: v.etag for v in store.versions("") if not v.key.startswith("runs/")}
+
+
+def test_what_is_uploaded_by_link_is_imported_and_settled(called: Called) -> None:
+    [record] = [
+        record
+        for record in records(called.store, MONTH)
+        if record["run_id"] == called.runs["settle-month"]
+    ]
+    assert (record["outcome"], record["rows"]) == ("published", 2)
+    assert [file["key"] for file in record["files"]] == [f"events/{MONTH}/rest.csv"]
+    assert record["imported"]["imported"] == 0  # import-events had done it
+    report = read_json(called.store, f"reports/{MONTH}/test-vpp-one.json")
+    assert report["totals"].items() >= TOTALS.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("generate-report", f"reports/{MONTH}/test-vpp-one.json"),
+        ("download-report", f"reports/{MONTH}/test-vpp-one/r1.json"),
+        ("explain-site", "disputes/"),
+        ("month-tables", "tables/"),
+    ],
+)
+def test_the_message_is_a_link_to_what_was_asked_for(
+    stack: Stack, called: Called, name: str, key: str
+) -> None:
+    link = called.states[name]["message"]
+    [artifact] = stack.artifacts("link", called.runs[name])
+    assert link in artifact["data"]
+    linked = artifact["description"].removeprefix("get_object ")
+    assert linked.startswith(key)
+    assert stack.fetch(link).content == read(called.store, linked)
+
+
+def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:
+    asked = [
+        stack.request_run("check-settled", {"month": "2025-01"}, idempotency_key="once")
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in asked] == [201, 200]
+    assert asked[0].json()["id"] == asked[1].json()["id"]
+
+
+def readme_commands() -> Iterator[str]:
+    """Yield the shell commands of the README that ask for a run."""
+    for block in re.findall(r"^```\w*\n(.+?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
+        if "create_flow_run" in block and "curl" in block:
+            yield block
+
+
+@pytest.mark.parametrize("command", list(readme_commands()))
+@pytest.mark.usefixtures("settled")
+def test_the_readmes_request_works_as_printed(stack: Stack, command: str) -> None:
+    port = str(stack.api.base_url.port)
+    before = {run["id"] for run in settlements(stack)}
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command.replace("4200", port)], check=True, cwd=ROOT
+    )
+    [made] = [run["id"] for run in settlements(stack) if run["id"] not in before]
+    stack.completed(made)
+
+
+def settlements(stack: Stack) -> list[dict[str, Any]]:
+    """Return all runs of settle-month that somebody asked for."""
+    found = stack.post(
+        "/flow_runs/filter", {"deployments": {"name": {"any_": ["settle-month"]}}, "limit": 200}
+    )
+    return [run for run in found if not run["auto_scheduled"]]
