@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test alarms history bench e2e golden lock
+.PHONY: help setup demo up test alarms history bench golden lock
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -36,9 +36,6 @@ test: .venv/ready ## Run the linters and all tests
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar tasks/sql
 	$(BIN)/pytest
-
-e2e: .venv/ready ## Run the browser, REST, crash and PostgreSQL tests (not yet part of make test)
-	$(BIN)/pytest tests/e2e
 
 bench: .venv/ready ## Measure against peers on the same data (several minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -22,20 +22,23 @@ class Refused(NamedTuple):
     run: str
     message: str
     allowed: str
+    download: str  # of something else, while it was refused
 
 
 @pytest.fixture(scope="module")
-def refused(stack: Stack) -> Refused:
+def refused(stack: Stack, settled: str) -> Refused:
+    assert settled
     prefix, store = stack.empty_place()
     record_sample(store)
     store.write("events/dirty.csv", (HEADER + GOOD * 50 + BAD * 150).encode())
     run = stack.run("settle-month", {"month": DIRTY_MONTH}, prefix)
+    download = stack.run("download-report", {"vpp": "Hunter Banksia VPP", "month": MONTH})
     [state] = stack.ended(run)
     assert state["name"] == "Failed"
     anyway = {"month": DIRTY_MONTH, "max_rejected_percent": 100}
     allowed = stack.run("settle-month", anyway, prefix)
-    stack.completed(allowed)
-    return Refused(prefix, run, state["message"], allowed)
+    stack.completed(allowed, download)
+    return Refused(prefix, run, state["message"], allowed, download)
 
 
 @pytest.mark.usefixtures("settled")
@@ -100,13 +103,10 @@ def test_the_progress_of_imports_ends_at_a_hundred(stack: Stack, settled: str) -
     assert (progress["type"], progress["data"]) == ("progress", 100)
 
 
-@pytest.mark.usefixtures("settled")
-def test_a_link_is_an_artifact_and_the_runs_message(stack: Stack) -> None:
-    run = stack.run("download-report", {"vpp": "Hunter Banksia VPP", "month": MONTH})
-    [state] = stack.ended(run)
-    assert state["name"] == "Completed"
+def test_a_link_is_an_artifact_and_the_runs_message(stack: Stack, refused: Refused) -> None:
+    [state] = stack.states(refused.download)
     assert stack.fetch(state["message"]).json()["totals"]["total_revenue"] == 253.32
-    [link] = stack.artifacts("link", run)
+    [link] = stack.artifacts("link", refused.download)
     assert link["description"] == f"get_object reports/{MONTH}/hunter-banksia-vpp.json"
     assert state["message"] in link["data"]
 

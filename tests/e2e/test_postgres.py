@@ -28,9 +28,10 @@ AUTH = "operator:correct horse"
 
 def programs() -> Path | None:
     """Return the folder of PostgreSQL's programs; Debian keeps them out of the PATH."""
-    found = shutil.which("initdb")
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return Path(found).parent if found else debian[-1].parent if debian else None
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if in_path := shutil.which("initdb"):
+        found.append(Path(in_path).resolve())
+    return found[0].parent if found else None
 
 
 @contextmanager

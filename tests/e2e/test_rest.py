@@ -46,7 +46,7 @@ CALLS = [
         "revenue_percentage",
         "server",
     ),
-    Call(1, "import-registry", {"key": UPLOADED}, {"key": "registry/none.jsonl"}, "key", "flow"),
+    Call(1, "import-registry", {"key": UPLOADED}, {}, "key", "server"),
     Call(
         1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "server"
     ),
@@ -63,9 +63,9 @@ CALLS = [
         2,
         "update-vpp",
         {"vpp": "Other VPP", "daily_fee_aud": 0.1},
-        {"vpp": "Nobody", "daily_fee_aud": 0.1},
-        "vpp",
-        "flow",
+        {"vpp": "Other VPP", "charge_events": "free"},
+        "charge_events",
+        "server",
     ),
     Call(
         2,
@@ -99,7 +99,7 @@ CALLS = [
         "vpp",
         "flow",
     ),
-    Call(3, "remove-battery", {"serial": OTHER_BATTERY}, {"serial": "nowhere"}, "serial", "flow"),
+    Call(3, "remove-battery", {"serial": OTHER_BATTERY}, {"serial": 7}, "serial", "server"),
     Call(
         4,
         "settle-month",
@@ -137,9 +137,9 @@ CALLS = [
         5,
         "explain-site",
         {"vpp": VPP, "nmi": SITE, "month": MONTH},
-        {"vpp": VPP, "nmi": "123", "month": MONTH},
+        {"vpp": VPP, "nmi": "", "month": MONTH},
         "nmi",
-        "flow",
+        "server",
     ),
     Call(
         5,
@@ -268,10 +268,12 @@ def readme_commands() -> Iterator[str]:
 @pytest.mark.usefixtures("settled")
 def test_the_readmes_request_works_as_printed(stack: Stack, command: str) -> None:
     port = str(stack.api.base_url.port)
+    shell = ["bash", "-euo", "pipefail", "-c", command.replace("4200", port)]
     before = {run["id"] for run in settlements(stack)}
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command.replace("4200", port)], check=True, cwd=ROOT
-    )
+    for _ in range(10):
+        done = subprocess.run(shell, check=True, cwd=ROOT, capture_output=True, text=True)
+        if "Service Unavailable" not in done.stdout:  # what a busy server on SQLite may say
+            break
     [made] = [run["id"] for run in settlements(stack) if run["id"] not in before]
     stack.completed(made)
 
