@@ -66,7 +66,9 @@ def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except (Refused, LostRace) as problem:
-            return Failed(message=str(problem), data=problem)  # type: ignore[return-value]
+            # Without its traceback, whose frames would keep databases alive as long as the state.
+            told = problem.with_traceback(None)
+            return Failed(message=str(problem), data=told)  # type: ignore[return-value]
 
     return sentenced
 
