@@ -69,6 +69,15 @@ def automations() -> list[AutomationCore]:
             actions=[alarm("Rows rejected in {{ event.payload.key }}", "{{ event.payload }}")],
         ),
         AutomationCore(
+            name="VPP: a published month would change",
+            description="Late files, or changes of the registry, would change a closed or recent "
+            "month if it were settled now.",
+            trigger=EventTrigger(
+                expect={"vpp.month.would-change"}, posture=Posture.Reactive, threshold=1
+            ),
+            actions=[alarm("{{ event.payload.month }} would change", "{{ event.payload.said }}")],
+        ),
+        AutomationCore(
             name="VPP: a run stopped without a final state",
             description="Its worker died with it: nothing was heard of it for two minutes. It is "
             "marked as crashed; the next run completes the month.",

@@ -29,7 +29,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from tasks import publication
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.errors import Refused
 from tasks.core.month import Month
@@ -40,7 +42,6 @@ from tasks.events import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry
-from tasks.publication import publish, standing
 from tasks.settlement import settle
 
 _NUMBER = re.compile(r"^\d+\s*[.):-]?\s*(?=[a-z])", re.IGNORECASE)
@@ -234,7 +235,7 @@ def _import(
 
 
 def _report(store: ObjectStore, settings: Settings, vpp: str, month: Month) -> bytes:
-    before = standing(store, month)
+    before = publication.standing(store, month)
     settled = settle(
         store,
         settings,
@@ -245,7 +246,17 @@ def _report(store: ObjectStore, settings: Settings, vpp: str, month: Month) -> b
         max_rejected_percent=100,
         allow_failed_imports=False,
     )
-    [published] = publish(store, month, settled.reports, before)
+    started, run_id = datetime.now(UTC), str(uuid4())
+    record = publication.run_record_key(month, started, run_id)
+    facts = {**settled.facts, "parameters": {"vpps": [vpp]}}
+
+    def write_record() -> None:
+        publication.write_run_record(
+            store, record, month, started, run_id, "line program", "published", facts
+        )
+
+    planned = publication.plan(store, before, settled.reports, facts, record, is_whole=False)
+    [published] = publication.publish(store, planned, write_record)
     return settled.reports[0].revised(published.revision).to_bytes()
 
 

@@ -3,24 +3,28 @@
 Reads the event files in the inbox and the registry; writes `reports/<month>/<vpp>.json`, a new
 revision of each report that changed, and a run record in `runs/<month>/`.
 
-Scheduled on the 2nd of each month at 06:00 market time, for the month before. A rerun with
-unchanged inputs writes nothing but its run record; with changed ones, the next revisions.
+Scheduled on the 2nd of each month at 06:00 market time, for the month before; such a run also says
+what would change in closed and recent months. A rerun with unchanged inputs writes nothing but its
+run record; with changed ones, the next revisions, unless the month is closed. A preview writes
+nothing but its run record.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from prefect import flow, runtime
 from pydantic import Field
 
 from tasks import steps
-from tasks.core.settings import Settings
+from tasks.allocation import WhatIf
 
 MonthText = Annotated[str, Field(pattern=r"^([12][0-9]{3}-(0[1-9]|1[0-2]))?$")]
 
 
 def _run_name() -> str:
-    return f"settle {steps.month_or_previous(runtime.flow_run.parameters['month'])}"
+    parameters = runtime.flow_run.parameters
+    what = "preview" if parameters["preview"] or parameters["what_if"] else "settle"
+    return f"{what} {steps.month_or_previous(parameters['month'])}"
 
 
 @flow(name="settle-month", flow_run_name=_run_name, task_runner=steps.task_runner())
@@ -31,6 +35,8 @@ def settle_month(
     as_of: datetime | None = None,
     max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
     allow_failed_imports: bool = False,
+    preview: bool = False,
+    what_if: list[WhatIf] = [],  # noqa: B006
 ) -> dict[str, Any]:
     """Settle a month: import what is new, allocate, check, publish.
 
@@ -42,11 +48,10 @@ def settle_month(
         max_rejected_percent: Refuse to publish when more of the month's rows were rejected (%).
             Empty: the setting VPP_MAX_REJECTED_PERCENT.
         allow_failed_imports: Publish although a file that could matter could not be read.
+        preview: Publish nothing; show what would change, and the digest to close the month with.
+        what_if: A preview with other terms for some VPPs, on all days of the month.
     """
     settled_month = steps.month_or_previous(month)
-    moment = steps.in_market_time(as_of) if as_of else datetime.now(UTC)
-    if max_rejected_percent is None:
-        max_rejected_percent = Settings().max_rejected_percent
     with (
         steps.run_record(
             settled_month,
@@ -54,16 +59,23 @@ def settle_month(
             as_of=as_of,
             max_rejected_percent=max_rejected_percent,
             allow_failed_imports=allow_failed_imports,
+            preview=preview,
+            what_if=[one.model_dump(mode="json", exclude_none=True) for one in what_if],
         ) as record,
         steps.one_at_a_time(settled_month),
     ):
-        settled, published = steps.import_settle_publish(
-            record, settled_month, vpps, moment, max_rejected_percent, allow_failed_imports
-        )
-        steps.show(settled, published, record.facts["stages_seconds"])
+        asked = steps.asked(vpps, as_of, max_rejected_percent, allow_failed_imports, what_if)
+        if preview or what_if:
+            steps.preview(record, settled_month, asked)
+        else:
+            steps.import_settle_publish(record, settled_month, asked)
+            if not month:
+                record.facts["late_data"] = steps.watch_months(but=settled_month)
+        steps.show(record)
     return {
         "month": str(settled_month),
         "outcome": record.outcome,
+        "digest": record.facts.get("digest"),
         "reports": record.facts["reports"],
         "run_record": record.key,
     }

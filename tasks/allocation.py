@@ -18,19 +18,26 @@ month: what holds on the VPP's last day of the month holds for all of it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
 from tasks.core.month import Month
+from tasks.core.registry import ChargeEvents, Fee, NegativeBalances, Percentage
 from tasks.io.warehouse import rows, sql
+
+# Goes into every run record: raise it when the rule would give other cents for the same inputs.
+RULE_VERSION = 1
 
 BUILD = (
     "registry/spans",
+    "what_if",
     "registry/vpp_days",
     "registry/site_days",
     "events/month_events",
@@ -59,6 +66,21 @@ class CheckFailed(Exception):
     """What must always hold does not: a fault of ours or a damaged object. Nothing is published."""
 
 
+class WhatIf(BaseModel):
+    """Other terms for a VPP than the registry says, on all days; what is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vpp: str = Field(description="The VPP's id.")
+    revenue_percentage: Percentage | None = Field(default=None, description="Its share, %.")
+    daily_fee_aud: Fee | None = Field(default=None, description="What a site pays a day, AUD.")
+    charge_events: ChargeEvents | None = None
+    negative_balances: NegativeBalances | None = None
+    own_percentage: Annotated[Decimal, Field(ge=0, le=100, decimal_places=0)] | None = Field(
+        default=None, description="What a site keeps of the rest; the pool gets what is left, %."
+    )
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What an allocation is a function of.
@@ -73,6 +95,7 @@ class Inputs:
     files: pl.DataFrame
     daily: list[Path]
     log: Path
+    what_if: tuple[WhatIf, ...] = ()
 
 
 def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
@@ -91,7 +114,9 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         "daily": [str(path) for path in inputs.daily],
     }
     for name in BUILD:
-        if name == "allotted":
+        if name == "what_if":
+            _load_what_if(connection, inputs.what_if)
+        elif name == "allotted":
             allot(connection)
         else:
             _run(connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters)
@@ -123,6 +148,17 @@ def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         " unnest($source::int[]) as source, unnest($imported::bigint[]) as imported,"
         " unnest($rejected_rows::bigint[]) as rejected_rows",
         {name: inputs.files[name].to_list() for name in columns},
+    )
+
+
+def _load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
+    """Make the table `what_if`: one row per VPP whose terms are not to be those of the registry."""
+    names = list(WhatIf.model_fields)
+    told = [one.model_dump(mode="json") for one in what_if]
+    connection.execute(
+        "create table what_if as select "
+        + ", ".join(f"unnest(${name}::varchar[]) as {name}" for name in names),
+        {name: [one[name] for one in told] for name in names},
     )
 
 
@@ -159,7 +195,7 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
 def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
     """Yield what each VPP's sites are to be allotted: step 5, in exact fractions."""
     sites = connection.execute(
-        "select vpp, nmi, own_cents::decimal(38, 19) from site_months order by vpp, nmi"
+        "select vpp, nmi, own_cents::decimal(38, 20) from site_months order by vpp, nmi"
     ).fetchall()
     claims = connection.execute(
         "select vpp, nmi, (capacity_kwh::decimal(38, 6) * 1000000)::hugeint,"
@@ -167,7 +203,7 @@ def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
         " from site_days where capacity_kwh > 0 group by vpp, nmi, capacity_kwh"
     ).fetchall()
     pools = connection.execute(
-        "select vpp, day(day), pool_cents::decimal(38, 19),"
+        "select vpp, day(day), pool_cents::decimal(38, 20),"
         " (capacity_kwh::decimal(38, 6) * 1000000)::hugeint from pools where pool_cents != 0"
     ).fetchall()
     targets = dict(

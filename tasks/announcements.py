@@ -4,6 +4,7 @@ Nothing here decides anything, and all of it can be made again from S3.
 """
 
 import csv
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
@@ -12,17 +13,16 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
+from tasks.core.difference import Difference, Values
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.report import Report
 from tasks.core.settings import Settings
 from tasks.events import REASONS
 from tasks.explanation import Explanation, markdown
 from tasks.io.object_store import ObjectStore
-from tasks.publication import Published, report_key
-from tasks.settlement import Settled
 
 _SHOWN_ROWS = 100
+_SHOWN_CAUSES = 20
 
 
 def linked(
@@ -44,28 +44,40 @@ def linked(
 
 def show_settlement(
     store: ObjectStore,
-    settled: Settled,
-    published: list[Published],
-    stages_seconds: dict[str, float],
+    month: Month,
+    outcome: str,
+    facts: dict[str, Any],
+    differences: dict[str, Difference],
 ) -> None:
-    """Show a month's totals, what changed, what was rejected, and how long each stage took."""
-    month, facts = settled.month, settled.facts
-    reports = {report.settlement.vpp_id: report for report in settled.reports}
+    """Show a month's totals, what changed and why, what was rejected, and what took how long."""
+    is_preview = outcome == "preview"
     lines = [
-        f"# Settlement of {month}",
+        f"# Preview of {month}: nothing is published"
+        if is_preview
+        else f"# Settlement of {month}: {outcome}",
         "",
         "| VPP | sites | total revenue | VPP total | sites after fees | revision | changed |",
         "|---|--:|--:|--:|--:|--:|---|",
     ]
-    for one in published:
-        report = reports[one.vpp]
-        totals = report.totals
-        link = store.link("get_object", one.key, Settings().presign_seconds)
+    for one in facts["reports"]:
+        totals = one["totals"]
+        link = store.link("get_object", one["key"], Settings().presign_seconds)
+        name = one["name"] if one["outcome"] == "preview" else f"[{one['name']}]({link})"
         lines.append(
-            f"| [{report.vpp}]({link}) | {len(report.sites)} | {totals.total_revenue:,.2f} "
-            f"| {totals.vpp_total_revenue:,.2f} | {totals.site_total_revenue_after_fees:,.2f} "
-            f"| {one.revision} | {_changed(store, month, one, report)} |"
+            f"| {name} | {one['sites']} "
+            f"| {totals['total_revenue']:,.2f} | {totals['vpp_total_revenue']:,.2f} "
+            f"| {totals['site_total_revenue_after_fees']:,.2f} | {one['revision']} "
+            f"| {'; '.join(one['changed']) or 'unchanged'} |"
         )
+    if is_preview and "digest" in facts:
+        lines += [
+            "",
+            f"To approve it: settle the month, then `close-month` with expect `{facts['digest']}`.",
+        ]
+    elif not is_preview:
+        lines += ["", f"Digest of the month: `{facts['digest']}`."]
+    for difference in differences.values():
+        lines += ["", *_told(difference)]
     lines += [
         "",
         f"{facts['rows']:,} rows in {len(facts['files'])} files: "
@@ -86,45 +98,110 @@ def show_settlement(
             for file in facts["rejected"]
             for reason, count in file["reasons"].items()
         ]
+    if late := facts.get("late_data"):
+        lines += ["", "Late data in other months:", "", *(f"- {told}" for told in late)]
     lines += ["", "| stage | seconds |", "|---|--:|"]
-    lines += [f"| {stage} | {seconds} |" for stage, seconds in stages_seconds.items()]
-    create_markdown_artifact("\n".join(lines), key=f"settlement-{month}")
+    lines += [f"| {stage} | {seconds} |" for stage, seconds in facts["stages_seconds"].items()]
+    key = f"preview-{month}" if is_preview else f"settlement-{month}"
+    create_markdown_artifact("\n".join(lines), key=key)
 
 
-def _changed(store: ObjectStore, month: Month, published: Published, report: Report) -> str:
-    """Say how the totals differ from those of the revision before."""
-    if published.outcome == "unchanged":
-        return "unchanged"
-    if published.revision == 1:
-        return "first"
-    found = store.read(report_key(month, published.vpp, published.revision - 1))
-    if found is None:
-        return "the revision before is missing"
-    before = Report.model_validate_json(found[0]).totals.model_dump(mode="json")
-    after = report.totals.model_dump(mode="json")
-    changes = [
-        f"{name} {before[name] or 0:,.2f} -> {after[name] or 0:,.2f}"
-        for name in after
-        if before[name] != after[name]
+def _told(difference: Difference) -> list[str]:
+    """Tell what changed for a VPP and its sites, and why."""
+    after_fees = "site_revenue_after_fees"
+    sites = {
+        nmi: values.get(after_fees, Values(before=None, after=None))
+        for nmi, values in difference.sites.items()
+    }
+    lines = [
+        f"**{difference.vpp}**, revision {difference.previous_revision} -> {difference.revision}: "
+        + (
+            "; ".join(str(cause) for cause in difference.causes[:_SHOWN_CAUSES])
+            or "no cause that is known of"
+        )
     ]
-    return "; ".join(changes) or "no total"
+    if len(difference.causes) > _SHOWN_CAUSES:
+        lines[0] += f"; and {len(difference.causes) - _SHOWN_CAUSES} more causes"
+    changed = {nmi: values for nmi, values in sites.items() if values.before != values.after}
+    if changed:
+        lines += ["", "| site | after fees |", "|---|---|"]
+        lines += [f"| {nmi} | {changed[nmi]} |" for nmi in list(changed)[:_SHOWN_ROWS]]
+    others = len(sites) - len(changed)
+    more = len(changed) - _SHOWN_ROWS
+    notes = [f"{others} sites changed in other columns alone"] * (others > 0)
+    notes += [f"and {more} more sites changed"] * (more > 0)
+    return lines + ["", "; ".join(notes)] * bool(notes)
 
 
-def show_rejected(store: ObjectStore, settled: Settled) -> None:
+def show_rejected(store: ObjectStore, month: Month, facts: dict[str, Any]) -> None:
     """Show the first rejected rows of the month's files, and where all of them are."""
     shown: list[dict[str, str]] = []
-    for file in settled.facts["rejected"]:
+    for file in facts["rejected"]:
         beginning = store.beginning(file["rows"]).decode(errors="replace").splitlines()
         of_file = [row for row in csv.DictReader(beginning) if row["key"] == file["key"]]
         shown += of_file[: _SHOWN_ROWS - len(shown)]
     if shown:
-        places = sorted({file["rows"] for file in settled.facts["rejected"]})
+        places = sorted({file["rows"] for file in facts["rejected"]})
         create_table_artifact(
             shown,
-            key=f"rejected-rows-{settled.month}",
-            description=f"The first {len(shown)} of {settled.facts['rejected_rows']} "
+            key=f"rejected-rows-{month}",
+            description=f"The first {len(shown)} of {facts['rejected_rows']} "
             f"rejected rows; all of them are in {', '.join(places[:20])}",
         )
+
+
+@dataclass(frozen=True)
+class LateData:
+    """What would change in a published month, if it were settled now."""
+
+    month: Month
+    is_closed: bool
+    differences: list[Difference]
+    first: list[str]  # VPPs with no report yet
+    problem: str  # why it could not be settled
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        told = [
+            f"{one.vpp}: "
+            + ("; ".join(f"{name} {values}" for name, values in one.totals.items()) or "no total")
+            for one in self.differences
+        ]
+        told += [f"{vpp}: its first report" for vpp in self.first]
+        state = "closed" if self.is_closed else "not closed"
+        if self.problem:
+            return f"{self.month} ({state}) could not be settled now: {self.problem}"
+        return f"{self.month} ({state}) would change: " + "; ".join(told)
+
+
+def show_late_data(found: list[LateData]) -> None:
+    """Show what would change in published months, and emit `vpp.month.would-change` for each."""
+    lines = ["# Late data", ""]
+    if not found:
+        lines.append("Nothing would change in any closed or recent month.")
+    for late in found:
+        lines += [f"- {late}"]
+    for late in found:
+        for difference in late.differences:
+            lines += ["", f"## {late.month}", "", *_told(difference)]
+        emit_event(
+            "vpp.month.would-change",
+            resource={
+                "prefect.resource.id": f"vpp.settlement.{late.month}",
+                "vpp.closed": str(late.is_closed).lower(),
+            },
+            payload={
+                "month": str(late.month),
+                "closed": late.is_closed,
+                "said": str(late),
+                "problem": late.problem,
+                "vpps": {
+                    one.vpp_id: {name: vars(values) for name, values in one.totals.items()}
+                    for one in late.differences
+                },
+            },
+        )
+    create_markdown_artifact("\n".join(lines), key="late-data")
 
 
 def show_explanation(explanation: Explanation) -> None:
@@ -135,7 +212,15 @@ def show_explanation(explanation: Explanation) -> None:
 
 def announce_settlement(month: Month, outcome: str, run_record: str, facts: dict[str, Any]) -> None:
     """Emit `vpp.settlement.published` or `vpp.settlement.refused`."""
-    told = ("reports", "reason", "rows", "rejected_rows", "unassigned_events", "registry_seq")
+    told = (
+        "reports",
+        "reason",
+        "digest",
+        "rows",
+        "rejected_rows",
+        "unassigned_events",
+        "registry_seq",
+    )
     emit_event(
         f"vpp.settlement.{outcome}",
         resource={"prefect.resource.id": f"vpp.settlement.{month}"},

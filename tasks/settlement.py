@@ -4,11 +4,15 @@ A pure function of what is in the inbox now, the registry as it was known at a m
 It reads S3 and writes nothing; `publication` does.
 """
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,8 +21,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 import polars as pl
 
-from tasks.allocation import Inputs, allocate
+from tasks.allocation import RULE_VERSION, Inputs, WhatIf, allocate
 from tasks.catalog import current, read_catalog
+from tasks.core import ledger
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Input, Report, Settlement, SiteStatement, Terms, Totals, aud
@@ -27,17 +32,37 @@ from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.registry_log import read_log
 from tasks.io.warehouse import rows, sql, warehouse
 
+PROGRAM = Path(__file__).parent
+FACTS = (
+    "inputs",
+    "as_of",
+    "registry_seq",
+    "rule_version",
+    "files",
+    "rejected",
+    "duplicates",
+    "failed_imports",
+    "rows",
+    "rejected_rows",
+    "settled_events",
+    "unassigned_events",
+    "unassigned",
+)
+
 
 @dataclass
 class Settled:
     """A month as it was settled: the reports (revision 1, until published) and the facts.
 
     `facts` is the part of the run record that says what was read and what became of each row.
+    One that `is_known` was settled from the same inputs before: its facts are those of that run,
+    and there are no reports.
     """
 
     month: Month
     reports: list[Report]
     facts: dict[str, Any] = field(default_factory=dict)
+    is_known: bool = False
 
 
 def settle(
@@ -49,8 +74,13 @@ def settle(
     as_of: datetime,
     max_rejected_percent: float,
     allow_failed_imports: bool,
+    known: ledger.Settled | None = None,
+    what_if: Sequence[WhatIf] = (),
 ) -> Settled:
     """Settle a month for all VPPs, and report on those named (all, where none is).
+
+    Nothing is computed where the inputs are those of the run that is `known`. Under `what_if`, some
+    VPPs have other terms than the registry says.
 
     Raises:
         Refused: a named VPP is unknown, a file that could matter could not be read, or too many of
@@ -64,14 +94,19 @@ def settle(
     failed = _failed(files, month, settings.timezone)
     counting, duplicates = _counting(files, month)
     guard(counting, failed, max_rejected_percent, allow_failed_imports, month)
-    log = read_log(store)
-    with allocated(store, month, as_of, counting, log) as connection:
+    log = seen(read_log(store), as_of)
+    inputs = _digest(settings, month, counting, log)
+    if known is not None and known.inputs == inputs:
+        return Settled(month, [], _facts_of(store, known), is_known=True)
+    with allocated(store, month, as_of, counting, log, what_if) as connection:
         unassigned = rows(connection, sql("allocation/unassigned"))
         reports = reports_on(connection, month, vpps, unassigned)
         settled_events = _one(connection, "select coalesce(sum(events), 0) from site_months")
     facts = {
+        "inputs": inputs,
         "as_of": as_of.astimezone(UTC).isoformat(),
-        "registry_seq": sum(1 for _ in log.splitlines()),
+        "registry_seq": log.count(b"\n"),
+        "rule_version": RULE_VERSION,
         "files": counting.select("key", "etag", "import_id", "rows", "imported").to_dicts(),
         "rejected": _rejected(counting),
         "duplicates": duplicates,
@@ -85,9 +120,48 @@ def settle(
     return Settled(month, reports, facts)
 
 
+def seen(log: bytes, as_of: datetime) -> bytes:
+    """Return the lines of the registry's log that were recorded by a moment: its beginning."""
+    lines = log.splitlines(keepends=True)
+    while lines and datetime.fromisoformat(json.loads(lines[-1])["recorded_at"]) > as_of:
+        lines.pop()
+    return b"".join(lines)
+
+
+def _digest(settings: Settings, month: Month, counting: pl.DataFrame, log: bytes) -> str:
+    """Name all that a month's reports on all VPPs are a function of, this program included."""
+    digest = sha256(f"{month} {settings.timezone} {_program()}".encode())
+    for file in counting.select("key", "etag", "import_id", "source").iter_rows():
+        digest.update(f"\n{file}".encode())
+    digest.update(log)
+    return digest.hexdigest()
+
+
+@cache
+def _program() -> str:
+    """Name the version of this program: its own files, and the engines'."""
+    files = (path for path in PROGRAM.rglob("*") if path.suffix in {".py", ".sql"})
+    sources = sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
+    return f"{sources} {version('duckdb')} {version('polars')} {version('pydantic')}"
+
+
+def _facts_of(store: ObjectStore, known: ledger.Settled) -> dict[str, Any]:
+    """Return the facts of the run that settled the same inputs."""
+    found = store.read(known.run_record)
+    if found is None:
+        raise Refused(f"{known.run_record} is missing; it was deleted by hand; restore it")
+    record = json.loads(found[0])
+    return {name: record[name] for name in (*FACTS, "reports")}
+
+
 @contextmanager
 def allocated(
-    store: ObjectStore, month: Month, as_of: datetime, counting: pl.DataFrame, log: bytes
+    store: ObjectStore,
+    month: Month,
+    as_of: datetime,
+    counting: pl.DataFrame,
+    log: bytes,
+    what_if: Sequence[WhatIf] = (),
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Allocate a month from these files of the catalog and this log of the registry.
 
@@ -100,7 +174,7 @@ def allocated(
         changes.write_bytes(log)
         daily = _daily(store, counting, folder)
         with warehouse(folder) as connection:
-            allocate(connection, Inputs(month, as_of, counting, daily, changes))
+            allocate(connection, Inputs(month, as_of, counting, daily, changes, tuple(what_if)))
             yield connection
 
 

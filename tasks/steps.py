@@ -6,10 +6,13 @@ never retried; a network that fails is, with backoff and jitter.
 """
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
 from time import monotonic
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -30,21 +33,30 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from tasks import announcements, settlement
+from tasks.allocation import WhatIf
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.closing import close, ledgers, reopen
+from tasks.core.difference import Difference
 from tasks.core.errors import Refused
+from tasks.core.ledger import Ledger
+from tasks.core.ledger import Settled as LastSettled
 from tasks.core.month import Month
 from tasks.core.registry import Change
-from tasks.core.report import Report
 from tasks.core.settings import Settings
 from tasks.dispute import put_bundle
 from tasks.events import grouped, import_objects
 from tasks.explanation import explain
-from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
+from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion, Scratch
 from tasks.io.registry_log import append_changes, read_registry
 from tasks.publication import (
+    Plan,
     Published,
     Standing,
+    is_made,
+    outcome,
+    plan,
     publish,
+    run_record_key,
     run_records,
     standing,
     write_run_record,
@@ -55,6 +67,7 @@ from tasks.verification import put_tables, verify
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_RECENT_MONTHS = 6  # that are watched for late data, closed or not
 _ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish
 
 
@@ -136,8 +149,19 @@ def task_runner() -> TaskRunner[PrefectFuture[Any]]:
     return cast("TaskRunner[PrefectFuture[Any]]", runner)
 
 
-def _store() -> ObjectStore:
-    return ObjectStore(Settings())
+@dataclass(frozen=True)
+class Asked:
+    """What a settlement was asked for."""
+
+    vpps: list[str]
+    as_of: datetime
+    max_rejected_percent: float
+    allow_failed_imports: bool
+    what_if: tuple[WhatIf, ...] = ()
+
+
+def _store(scratch: Path | None = None) -> ObjectStore:
+    return Scratch(Settings(), scratch) if scratch else ObjectStore(Settings())
 
 
 def month_or_previous(month: str) -> Month:
@@ -152,6 +176,27 @@ def month_or_previous(month: str) -> Month:
     return Month.of(scheduled, Settings().timezone).previous
 
 
+def asked(
+    vpps: list[str],
+    as_of: datetime | None,
+    max_rejected_percent: float | None,
+    allow_failed_imports: bool,
+    what_if: list[WhatIf],
+) -> Asked:
+    """Return what was asked for, with what goes without saying."""
+    limit = Settings().max_rejected_percent
+    others = tuple(one.model_copy(update={"vpp": vpp_id(one.vpp)}) for one in what_if)
+    if len({one.vpp for one in others}) < len(others):
+        raise Refused("what_if: a VPP stands there twice; say all its other terms at once")
+    return Asked(
+        vpps,
+        in_market_time(as_of) if as_of else datetime.now(UTC),
+        limit if max_rejected_percent is None else max_rejected_percent,
+        allow_failed_imports,
+        others,
+    )
+
+
 def in_market_time(moment: datetime) -> datetime:
     """Return a moment with its offset; one without is market time."""
     return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(Settings().timezone))
@@ -164,10 +209,10 @@ def recorded_by() -> str:
 
 @_stage("list the inbox")
 def new_files(
-    folder: str,
+    folder: str, scratch: Path | None = None
 ) -> tuple[list[ObjectVersion], list[list[ObjectVersion]], pl.DataFrame]:
     """List the inbox; what of it is not in the catalog, in groups; and what is."""
-    store = _store()
+    store = _store(scratch)
     inbox = list_inbox(store, folder)
     files = current(read_catalog(store)[0], inbox)
     known = files.filter(pl.col("import_id").is_not_null())
@@ -191,9 +236,9 @@ def _import_name() -> str:
 
 
 @_stage(_import_name)
-def import_files(files: list[ObjectVersion]) -> pl.DataFrame:
+def import_files(files: list[ObjectVersion], scratch: Path | None = None) -> pl.DataFrame:
     """Import a group of files and commit them; return their rows of the catalog."""
-    store, logger = _store(), get_run_logger()
+    store, logger = _store(scratch), get_run_logger()
     imported = import_objects(store, Settings().timezone, files)
     add_to_catalog(store, imported)
     for file in imported.filter(pl.col("failed").is_not_null()).iter_rows(named=True):
@@ -210,7 +255,8 @@ def import_files(files: list[ObjectVersion]) -> pl.DataFrame:
     for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
         logger.info("%s: columns ignored: %s", file["key"], file["ignored_columns"])
     logger.info("%d files, %d rows imported", imported.height, imported["imported"].sum())
-    announcements.announce_rejected(imported)
+    if not scratch:
+        announcements.announce_rejected(imported)
     return imported
 
 
@@ -261,7 +307,7 @@ def _with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFram
 
 
 @_stage("look at what is published")
-def look_at_published(month: Month) -> dict[str, Standing]:
+def look_at_published(month: Month) -> Standing:
     """Note what stands, before the inputs are read."""
     return standing(_store(), month)
 
@@ -270,55 +316,52 @@ def look_at_published(month: Month) -> dict[str, Standing]:
 def settle(
     month: Month,
     inbox: list[ObjectVersion],
-    vpps: list[str],
-    as_of: datetime,
-    max_rejected_percent: float,
-    allow_failed_imports: bool,
+    asked: Asked,
+    known: LastSettled | None,
+    scratch: Path | None = None,
 ) -> Settled:
     """Allocate the month, check it, and make the reports. Nothing is written."""
-    store, settings = _store(), Settings()
     settled = settlement.settle(
-        store,
-        settings,
+        _store(scratch),
+        Settings(),
         month,
         inbox,
-        vpps,
-        as_of,
-        max_rejected_percent,
-        allow_failed_imports,
+        asked.vpps,
+        asked.as_of,
+        asked.max_rejected_percent,
+        asked.allow_failed_imports,
+        known,
+        asked.what_if,
     )
     facts = settled.facts
     get_run_logger().info(
-        "%d files, %d rows: %d rejected; %d events settled, %d unassigned; %d reports",
+        "%d files, %d rows: %d rejected; %d events settled, %d unassigned; %s",
         len(facts["files"]),
         facts["rows"],
         facts["rejected_rows"],
         facts["settled_events"],
         facts["unassigned_events"],
-        len(settled.reports),
+        "the same as the last time" if settled.is_known else f"{len(settled.reports)} reports",
     )
     return settled
 
 
-@_stage("publish {month}")
-def publish_reports(
-    month: Month, reports: list[Report], before: dict[str, Standing]
-) -> list[Published]:
+@_stage("compare {before.month}")
+def compare(before: Standing, settled: Settled, run_record: str, is_whole: bool) -> Plan:
+    """Find which reports differ from what stands, and how. Nothing is written."""
+    return plan(_store(), before, settled.reports, settled.facts, run_record, is_whole)
+
+
+@_stage("publish {planned.before.month}")
+def publish_reports(planned: Plan, write_record: Callable[[], None]) -> list[Published]:
     """Publish the reports that differ from what stands."""
-    published = publish(_store(), month, reports, before)
+    published = publish(_store(), planned, write_record)
     for report in published:
         get_run_logger().info("%s: %s, %s", report.vpp, report.outcome, report.key)
     return published
 
 
-def import_settle_publish(
-    record: "RunRecord",
-    month: Month,
-    vpps: list[str],
-    as_of: datetime,
-    max_rejected_percent: float,
-    allow_failed_imports: bool,
-) -> tuple[Settled, list[Published]]:
+def import_settle_publish(record: "RunRecord", month: Month, asked: Asked) -> None:
     """Import what is new, settle a month and publish it; note the facts in the record.
 
     What stands is looked at before the inbox is. So if somebody else publishes meanwhile, it may be
@@ -329,27 +372,78 @@ def import_settle_publish(
         with record.stage("import"):
             inbox, record.facts["imported"] = import_new_files()
         with record.stage("settle"):
-            settled = settle(month, inbox, vpps, as_of, max_rejected_percent, allow_failed_imports)
+            settled = settle(month, inbox, asked, known(before, asked))
+        record.facts |= settled.facts
+        if settled.is_known:
+            record.outcome, record.facts["digest"] = "unchanged", before.ledger.digest
+            for report in record.facts["reports"]:
+                report.update(outcome="unchanged", changed=[])
+            return
         try:
             with record.stage("publish"):
-                published = publish_reports(month, settled.reports, before)
+                planned = compare(before, settled, record.key, not asked.vpps)
+                record.facts["digest"] = planned.ledger.digest
+                published = publish_reports(planned, lambda: record.write("publishing"))
         except LostRace:
             get_run_logger().warning("another run published %s meanwhile; settling again", month)
             continue
         is_new = any(report.outcome == "published" for report in published)
         record.outcome = "published" if is_new else "unchanged"
-        record.facts |= settled.facts | {"reports": [vars(report) for report in published]}
-        return settled, published
+        record.facts["reports"] = [vars(report) for report in published]
+        record.differences = planned.differences
+        return
     raise Refused(f"{month} was published by others {_ROUNDS} times meanwhile; run it again later")
 
 
-class RunRecord:
-    """What a settlement run will have to say for itself."""
+def known(before: Standing, asked: Asked) -> LastSettled | None:
+    """Return what need not be settled again, if the inputs are the same: all that stands."""
+    if asked.vpps or asked.what_if or before.ledger.settled is None:
+        return None
+    store = _store()
+    is_whole = all(is_made(store, before, vpp) for vpp in before.ledger.revisions)
+    return before.ledger.settled if is_whole else None
 
-    def __init__(self, **facts: Any) -> None:
-        self.facts: dict[str, Any] = {**facts, "stages_seconds": {}}
+
+def preview(record: "RunRecord", month: Month, asked: Asked) -> None:
+    """Settle a month and compare it with what stands; write nothing but the record.
+
+    Files that are not imported yet are imported to a folder of this machine, which is then gone.
+    """
+    with tempfile.TemporaryDirectory(prefix="vpp-preview-") as folder:
+        scratch = Path(folder)
+        before = look_at_published(month)
+        with record.stage("import"):
+            inbox, groups, _ = new_files("", scratch)
+            for group in groups:
+                import_files(group, scratch)
+        with record.stage("settle"):
+            settled = settle(month, inbox, asked, None, scratch)
+            planned = compare(before, settled, record.key, not asked.vpps)
+    record.outcome, record.differences = "preview", planned.differences
+    record.facts |= settled.facts
+    record.facts["differences"] = {
+        vpp: difference.model_dump(mode="json", include={"totals", "sites"})
+        for vpp, difference in planned.differences.items()
+    }
+    if not asked.what_if:
+        record.facts["digest"] = planned.ledger.digest
+    record.facts["reports"] = [
+        vars(outcome(planned, report, "preview" if is_new else "unchanged"))
+        for report in settled.reports
+        for is_new in [report.settlement.vpp_id in planned.new]
+    ]
+
+
+class RunRecord:
+    """What a settlement run has to say for itself."""
+
+    def __init__(self, month: Month, parameters: dict[str, Any]) -> None:
+        self.month = month
+        self.started = datetime.now(UTC)
+        self.facts: dict[str, Any] = {"parameters": parameters, "stages_seconds": {}}
         self.outcome = "failed"
-        self.key = ""
+        self.differences: dict[str, Difference] = {}
+        self.key = run_record_key(month, self.started, str(runtime.flow_run.id))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -360,22 +454,27 @@ class RunRecord:
         finally:
             self.facts["stages_seconds"][name] = round(monotonic() - started, 2)
 
+    def write(self, outcome: str) -> None:
+        """Write what is known by now."""
+        write_run_record(
+            _store(),
+            self.key,
+            self.month,
+            self.started,
+            run_id=str(runtime.flow_run.id),
+            started_by=_started_by(),
+            outcome=outcome,
+            facts=self.facts,
+        )
+
 
 @contextmanager
 def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
     """Write the run's record at the end, however it ends."""
-    record, started = RunRecord(parameters=parameters), datetime.now(UTC)
+    record = RunRecord(month, parameters)
 
     def write() -> None:
-        record.key = write_run_record(
-            _store(),
-            month,
-            started,
-            run_id=str(runtime.flow_run.id),
-            started_by=_started_by(),
-            outcome=record.outcome,
-            facts=record.facts,
-        )
+        record.write(record.outcome)
         get_run_logger().info("run record: %s", record.key)
         announcements.announce_settlement(month, record.outcome, record.key, record.facts)
 
@@ -406,12 +505,72 @@ def one_at_a_time(month: Month) -> Iterator[None]:
         yield
 
 
-@_stage("show {settled.month}")
-def show(settled: Settled, published: list[Published], stages_seconds: dict[str, float]) -> None:
+@_stage("show the result")
+def show(record: RunRecord) -> None:
     """Make the run's artifacts: the month's summary and its rejected rows."""
     store = _store()
-    announcements.show_settlement(store, settled, published, stages_seconds)
-    announcements.show_rejected(store, settled)
+    announcements.show_settlement(
+        store, record.month, record.outcome, record.facts, record.differences
+    )
+    announcements.show_rejected(store, record.month, record.facts)
+
+
+@_stage("close {month}")
+def close_month(month: Month, expect: str, by: str) -> dict[str, Any]:
+    """Close a month; return what was written down."""
+    closing = close(_store(), month, expect.strip(), by.strip() or f"{_started_by()}")
+    return closing.model_dump(mode="json")
+
+
+@_stage("reopen {month}")
+def reopen_month(month: Month, reason: str, by: str) -> dict[str, Any]:
+    """Reopen a month; return what was written down."""
+    return reopen(_store(), month, reason, by.strip() or _started_by()).model_dump(mode="json")
+
+
+def watch_months(but: Month | None = None) -> list[str]:
+    """Settle closed and recent months with today's inputs; say what would change, in sentences.
+
+    Nothing is written but an artifact, and an event for each month that would change.
+    """
+    ledgers_now = look_at_ledgers()
+    recent = {ledger.month for ledger in ledgers_now[-_RECENT_MONTHS:]}
+    found: list[announcements.LateData] = []
+    with tempfile.TemporaryDirectory(prefix="vpp-watch-") as folder:
+        scratch = Path(folder)
+        inbox, groups, _ = new_files("", scratch)
+        for group in groups:
+            import_files(group, scratch)
+        for ledger in ledgers_now:
+            if (ledger.closed or ledger.month in recent) and ledger.month != str(but):
+                found += _late_data(ledger, inbox, scratch)
+    announcements.show_late_data(found)
+    return [str(late) for late in found]
+
+
+def _late_data(
+    ledger: Ledger, inbox: list[ObjectVersion], scratch: Path
+) -> list[announcements.LateData]:
+    """Return what would change in a month, if anything."""
+    month, is_closed = Month.parse(ledger.month), ledger.closed is not None
+    everything = asked([], None, None, allow_failed_imports=False, what_if=[])
+    before = look_at_published(month)
+    try:
+        settled = settle(month, inbox, everything, known(before, everything), scratch)
+    except Refused as problem:
+        return [announcements.LateData(month, is_closed, [], [], str(problem))]
+    if settled.is_known:
+        return []
+    planned = compare(before, settled, "", is_whole=True)
+    differences = [planned.differences[vpp] for vpp in planned.new if vpp in planned.differences]
+    first = [vpp for vpp in planned.new if vpp not in planned.differences]
+    return [announcements.LateData(month, is_closed, differences, first, "")] * bool(planned.new)
+
+
+@_stage("look at all months")
+def look_at_ledgers() -> list[Ledger]:
+    """Return the ledgers of all published months, oldest first."""
+    return ledgers(_store())
 
 
 def linked(key: str, action: Literal["get_object", "put_object"] = "get_object") -> State[Any]:

@@ -20,14 +20,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from tasks.allocation import RULE_VERSION
 from tasks.catalog import read_catalog
 from tasks.core.errors import Refused
+from tasks.core.ledger import Ledger
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import LOG_KEY, read_log
 from tasks.io.warehouse import rows, sql
-from tasks.publication import report_key, run_records
+from tasks.publication import ledger_key, report_key, run_records
 from tasks.settlement import allocated, reports_on
 
 _SHOWN_DIFFERENCES = 5
@@ -87,9 +89,15 @@ def verify(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -> Ver
         pins.record["key"],
         tuple(_differences(published, recomputed)),
         tuple(
-            f"{name} was {then[name]} then and is {version(name)} here"
-            for name in ("vpp-settlement", "duckdb", "polars")
-            if name in then and then[name] != version(name)
+            f"{name} was {was} then and is {is_} here"
+            for name, was, is_ in (
+                ("the rule", pins.record["rule_version"], RULE_VERSION),
+                *(
+                    (name, then.get(name), version(name))
+                    for name in ("vpp-settlement", "duckdb", "polars")
+                ),
+            )
+            if was not in {None, is_}
         ),
     )
 
@@ -121,28 +129,27 @@ def revision_of(key: str, published: bytes) -> int:
 
 
 def run_record_of(store: ObjectStore, month: Month, vpp: str, revision: int) -> dict[str, Any]:
-    """Return the record of the run that published a revision.
-
-    One that found it unchanged pins the same bytes, and stands in where the run that published it
-    died before it could leave its record.
+    """Return the record of the run that claimed a revision.
 
     Raises:
-        Refused: no record names the revision.
+        Refused: the month's ledger does not know the revision, or the record is gone.
     """
-    naming = {
-        report["outcome"]: record
-        for record in run_records(store, str(month))
-        if "files" in record
-        for report in record.get("reports", [])
-        if (report["vpp"], report["revision"]) == (vpp, revision)
-    }
-    for outcome in ("published", "unchanged"):
-        if outcome in naming:
-            return naming[outcome]
-    raise Refused(
-        f"no run record of {month} names revision {revision} of {vpp}, so what it was made from is "
-        f"not known; run settle-month for {month} and verify the revision that it leaves"
-    )
+    found = store.read(ledger_key(month))
+    ledger = Ledger.model_validate_json(found[0]) if found else Ledger(month=str(month))
+    claimed = ledger.revisions.get(vpp, {}).get(revision)
+    if claimed is None:
+        raise Refused(
+            f"{ledger_key(month)} does not know revision {revision} of {vpp}, so what it was made "
+            f"from is not known; run settle-month for {month} and verify the one that it leaves"
+        )
+    return _record(store, claimed.run_record)
+
+
+def _record(store: ObjectStore, key: str) -> dict[str, Any]:
+    found = store.read(key)
+    if found is None:
+        raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
+    return {"key": key, **json.loads(found[0])}
 
 
 def pinned(store: ObjectStore, record: dict[str, Any]) -> Pinned:

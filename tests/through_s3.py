@@ -13,7 +13,15 @@ from tasks.core.settings import Settings
 from tasks.events import grouped, import_objects
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
-from tasks.publication import Published, publish, standing
+from tasks.publication import (
+    Published,
+    Standing,
+    plan,
+    publish,
+    run_record_key,
+    standing,
+    write_run_record,
+)
 from tasks.settlement import Settled, settle
 
 HEADER = "NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
@@ -57,12 +65,30 @@ class Place:
             allow_failed_imports=False,
         )
 
-    def publish(self, month: str, as_of: datetime | None = None) -> list[Published]:
-        """Import, settle and publish."""
-        before = standing(self.store, Month.parse(month))
+    def publish(
+        self, month: str, as_of: datetime | None = None, before: Standing | None = None
+    ) -> list[Published]:
+        """Import, settle and publish, with the run's record."""
+        stood = before or standing(self.store, Month.parse(month))
         self.import_new()
-        settled = self.settle(month, as_of)
-        return publish(self.store, settled.month, settled.reports, before)
+        return self.publish_settled(stood, self.settle(month, as_of))
+
+    def publish_settled(self, before: Standing, settled: Settled) -> list[Published]:
+        """Publish what was settled, with the run's record."""
+        started, run_id = datetime.now(UTC), str(uuid4())
+        key = run_record_key(settled.month, started, run_id)
+        planned = plan(self.store, before, settled.reports, settled.facts, key, is_whole=True)
+        facts = settled.facts
+
+        def record() -> None:
+            write_run_record(
+                self.store, key, settled.month, started, run_id, "test", "published", facts
+            )
+
+        published = publish(self.store, planned, record)
+        facts = {**facts, "reports": [vars(report) for report in published], "parameters": {}}
+        record()
+        return published
 
     def report(self, month: str, vpp: str) -> Report:
         """Read a published report back."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from math import lcm
 
-_SCALE = 19  # decimals of a cent in an exact amount
+_SCALE = 20  # decimals of a cent in an exact amount
 _CONTEXT = Context(prec=60)
 
 
 def units(cents: Decimal) -> int:
-    """Return exact cents in whole units of 10^-19 cents."""
+    """Return exact cents in whole units of 10^-20 cents."""
     return int(cents.scaleb(_SCALE, _CONTEXT))
 
 

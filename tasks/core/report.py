@@ -5,6 +5,7 @@ The same inputs give the same bytes: no clock, no version of any software, fixed
 
 from datetime import date
 from decimal import Decimal
+from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -112,6 +113,11 @@ class Report(_Model):
         """Return the same report under another revision number."""
         settlement = self.settlement.model_copy(update={"revision": revision})
         return self.model_copy(update={"settlement": settlement})
+
+    @property
+    def digest(self) -> str:
+        """Name what the report says, whatever its revision number."""
+        return sha256(self.revised(1).to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
         """Return the report as it is published: JSON, UTF-8, two blanks of indentation."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
@@ -230,3 +231,37 @@ class ObjectStore:
 
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
             list(pool.map(bring, keys, paths))
+
+
+class Scratch(ObjectStore):
+    """Reads what is on S3, and keeps what is written in a folder of this machine instead."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        super().__init__(settings)
+        self.folder = folder
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key.replace("/", "|")
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """Return what was written here, or else what is on S3."""
+        path = self._path(key)
+        return (path.read_bytes(), "scratch") if path.exists() else super().read(key)
+
+    def beginning(self, key: str) -> bytes:
+        """Return the beginning of what was written here, or else of what is on S3."""
+        path = self._path(key)
+        return path.read_bytes()[:_BEGINNING_BYTES] if path.exists() else super().beginning(key)
+
+    def write(self, key: str, data: bytes, content_type: str = "application/json") -> None:
+        """Keep it here."""
+        self._path(key).write_bytes(data)
+
+    def write_if(self, key: str, data: bytes, etag: str | None) -> str:
+        """Keep it here; nobody else does."""
+        self.write(key, data)
+        return "scratch"
+
+    def upload(self, path: Path, key: str) -> None:
+        """Keep a file here."""
+        copyfile(path, self._path(key))

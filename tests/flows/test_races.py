@@ -5,7 +5,7 @@ import pytest
 from flows.settle import settle_month
 from tasks.core.month import Month
 from tasks.io.object_store import LostRace
-from tasks.publication import Published, publish, standing
+from tasks.publication import standing
 from tests.flows.failing_s3 import Proxy
 from tests.flows.sample import EVENTS, bytes_at, json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place
@@ -34,12 +34,12 @@ def test_what_was_settled_from_older_inputs_loses(place: Place) -> None:
     lay_out(place)
     place.import_new()
     before = standing(place.store, SEPTEMBER)
-    older = place.settle("2025-09").reports
+    older = place.settle("2025-09")
     publish_newer(place)
     objects = place.objects()
 
     with pytest.raises(LostRace):
-        publish(place.store, SEPTEMBER, older, before)
+        place.publish_settled(before, older)
 
     assert place.objects() == objects
     assert json_at(place, REPORT)["totals"]["total_revenue"] == 2.75
@@ -51,12 +51,12 @@ def test_an_older_correction_loses_against_a_newer_one(place: Place) -> None:
     before = standing(place.store, SEPTEMBER)
     place.put("events_file.csv", EVENTS[:1])
     place.import_new()
-    older = place.settle("2025-09").reports
+    older = place.settle("2025-09")
     publish_newer(place)
     objects = place.objects()
 
     with pytest.raises(LostRace):
-        publish(place.store, SEPTEMBER, older, before)
+        place.publish_settled(before, older)
 
     assert place.objects() == objects
     assert bytes_at(place, REPORT) == bytes_at(place, R2)
@@ -66,10 +66,10 @@ def test_the_same_report_published_by_two_is_no_race(place: Place) -> None:
     lay_out(place)
     place.import_new()
     before = standing(place.store, SEPTEMBER)
-    reports = place.settle("2025-09").reports
-    published = [Published("test-vpp-one", "published", 1, R1)]
-    assert publish(place.store, SEPTEMBER, reports, before) == published
-    assert publish(place.store, SEPTEMBER, reports, before) == published
+    settled = place.settle("2025-09")
+    for _ in range(2):
+        [published] = place.publish_settled(before, settled)
+        assert (published.outcome, published.revision, published.key) == ("published", 1, R1)
     assert keys(place, "reports/") == [REPORT, R1]
 
 

@@ -23,7 +23,7 @@ from tasks.explanation import Explained, Explanation, exact, explain, markdown, 
 from tasks.io.registry_log import append_changes, read_log
 from tests.golden.__main__ import MONTHS, ROOT
 from tests.laws.portfolios import CENT_TOO_MANY, Portfolio, portfolios
-from tests.laws.recorded import publish_recorded, revisions
+from tests.laws.recorded import revisions
 from tests.laws.test_settlement import placed, whole_path
 from tests.through_s3 import Place
 
@@ -102,7 +102,7 @@ def check_report(place: Place, month: str, vpp: str) -> list[Explained]:
 @given(portfolio=portfolios())
 def test_every_sites_explanation_adds_up(portfolio: Portfolio) -> None:
     place = placed(portfolio)
-    publish_recorded(place, portfolio.month)
+    place.publish(portfolio.month)
     for vpp, _ in revisions(place):
         check_report(place, portfolio.month, vpp)
 
@@ -116,7 +116,7 @@ def demo(s3_endpoint: str) -> Place:
     for path in sorted((data / "events").rglob("*.csv*")):
         place.store.upload(path, f"events/{path.relative_to(data / 'events').as_posix()}")
     for month in MONTHS:
-        publish_recorded(place, month)
+        place.publish(month)
     return place
 
 
@@ -200,7 +200,7 @@ def place() -> Place:
     place.record(REGISTRY)
     place.put(f"{TWO}.csv", EVENTS[1:])
     place.put("2025-09/all.csv", EVENTS[:1])
-    publish_recorded(place, "2025-09")
+    place.publish("2025-09")
     return place
 
 

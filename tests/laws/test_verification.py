@@ -11,10 +11,10 @@ from tasks.catalog import CATALOG_KEY
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.io.registry_log import LOG_KEY, read_log
-from tasks.publication import report_key, run_records, write_run_record
+from tasks.publication import report_key, run_records
 from tasks.verification import put_tables, verify
 from tests.laws.portfolios import Portfolio, portfolios
-from tests.laws.recorded import publish_recorded, revisions
+from tests.laws.recorded import revisions
 from tests.laws.test_settlement import row, whole_path
 from tests.through_s3 import Place
 
@@ -51,7 +51,7 @@ def test_every_revision_stays_verifiable(portfolio: Portfolio, data: st.DataObje
         place.put(name, some)
         if number and data.draw(st.booleans()):
             place.store.delete("events/a.csv")
-        publish_recorded(place, portfolio.month, data.draw(st.sampled_from(moments)))
+        place.publish(portfolio.month, data.draw(st.sampled_from(moments)))
     for version in place.store.versions("events/"):
         place.store.delete(version.key)
     verify_all(place, month)
@@ -62,13 +62,13 @@ def place() -> Place:
     place = Place()
     place.record([VPP, SITE])
     place.put("a.csv", [f"{NMI},2025-09-01,Discharge,3,25"])
-    publish_recorded(place, "2025-09")
+    place.publish("2025-09")
     return place
 
 
 def test_what_was_recorded_later_does_not_count_though_its_moment_does(place: Place) -> None:
     place.put("b.csv", [f"{NMI},2025-09-02,Discharge,3,25"])
-    publish_recorded(place, "2025-09", as_of=AHEAD)
+    place.publish("2025-09", as_of=AHEAD)
     terms = {"change": "update-vpp", "vpp": "one", "revenue_percentage": "90"}
     place.record([{**terms, "effective_from": None}])
     assert revisions(place) == [("one", 1), ("one", 2)]
@@ -110,19 +110,23 @@ def test_other_software_is_named_where_the_bytes_differ(place: Place) -> None:
     assert "duckdb was 1.0 then and is " in str(verify(place.store, MONTH, "one", 1))
 
 
-def test_a_run_that_found_it_unchanged_stands_in_for_a_lost_record(place: Place) -> None:
-    [first] = run_records(place.store, "2025-09")
-    publish_recorded(place, "2025-09")
-    place.store.delete(first["key"])
-    assert verify(place.store, MONTH, "one", 1).is_same
-    for record in list(run_records(place.store, "2025-09")):
-        place.store.delete(record["key"])
-    failed = {"reason": "refused", "reports": []}
-    write_run_record(place.store, MONTH, datetime.now(UTC), "x", "test", "refused", failed)
-    with pytest.raises(Refused, match="no run record of 2025-09 names revision 1 of one"):
+def test_without_its_ledger_or_record_a_revision_is_refused(place: Place) -> None:
+    [record] = run_records(place.store, "2025-09")
+    place.store.delete(record["key"])
+    with pytest.raises(Refused, match=r"runs/2025-09/.* is missing"):
+        verify(place.store, MONTH, "one", 1)
+    place.store.delete("months/2025-09.json")
+    with pytest.raises(Refused, match=r"months/2025-09\.json does not know revision 1 of one"):
         verify(place.store, MONTH, "one", 1)
     with pytest.raises(Refused, match="2025-09 is not settled yet"):
         put_tables(place.store, MONTH)
+
+
+def test_a_lost_ledger_comes_back_with_the_next_settlement(place: Place) -> None:
+    place.store.delete("months/2025-09.json")
+    [published] = place.publish("2025-09")
+    assert (published.outcome, published.revision) == ("unchanged", 1)
+    assert verify(place.store, MONTH, "one", 1).is_same
 
 
 def test_what_was_lost_is_named(place: Place) -> None:

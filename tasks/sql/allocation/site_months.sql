@@ -1,6 +1,6 @@
 -- What each site brings into the month's allotment: one row per VPP and site that was
 -- its member.
--- own_cents: the own part of its revenue (step 5), exact, 19 decimals; the pool's part
+-- own_cents: the own part of its revenue (step 5), exact, 20 decimals; the pool's part
 -- is added in exact fractions when it is allotted (step 8).
 -- fee_due_cents: step 6, `daily_fee x 28 / days in month` summed over the member days,
 -- rounded to a cent, halves up; a fee is never negative, so that is away from zero. A

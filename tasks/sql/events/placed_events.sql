@@ -9,7 +9,7 @@ select
     month_events.day,
     month_events.key,
     month_events.is_discharge,
-    month_events.is_discharge and month_events.is_negative_tariff as is_cost_only,
+    month_events.is_discharge and month_events.value_cents < 0 as is_cost_only,
     case
         when month_events.is_discharge then month_events.value_cents
         when vpp_days.charge_events = 'revenue' then month_events.value_cents

@@ -1,0 +1,190 @@
+"""What changed from one revision of a report to another, and why: `r<n>.diff.json`.
+
+The causes are read off what the two revisions rest on: the files in the reports themselves, the
+lines of the registry that each run saw, and the version of the rule.
+"""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.core.report import Input, Report
+
+Value = float | int | str | None
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Values(_Model):
+    """A value before and after; null: there was none."""
+
+    before: Value
+    after: Value
+
+    def __str__(self) -> str:
+        if isinstance(self.before, float) and isinstance(self.after, float):
+            change = Decimal(str(self.after)) - Decimal(str(self.before))
+            return f"{self.before:,.2f} -> {self.after:,.2f} ({change:+,.2f})"
+        return f"{_shown(self.before)} -> {_shown(self.after)}"
+
+
+class Cause(_Model):
+    """One cause, with its evidence."""
+
+    cause: Literal[
+        "file added",
+        "file replaced",
+        "file removed",
+        "rows corrected",
+        "registry change",
+        "registry change not seen",
+        "rule version",
+    ]
+    key: str | None = Field(default=None, description="The file.")
+    etag: Values | None = None
+    rows: Values | None = Field(default=None, description="Rows of it that count here.")
+    seq: int | None = Field(default=None, description="The change's number in the registry.")
+    change: dict[str, Any] | None = None
+    version: Values | None = None
+
+    def __str__(self) -> str:
+        if self.change is not None:
+            what = {
+                name: value
+                for name, value in self.change.items()
+                if name not in {"seq", "recorded_at", "recorded_by", "change"}
+            }
+            told = ", ".join(f"{name} {_shown(value)}" for name, value in what.items())
+            return f"{self.cause} {self.seq}: {self.change['change']} ({told})"
+        if self.version is not None:
+            return f"{self.cause} {self.version}"
+        if self.key is None:
+            return f"{self.cause}: rejected rows {self.rows}"
+        return f"{self.cause}: {self.key} (rows {self.rows})"
+
+
+class Difference(_Model):
+    """What is not as it was in the revision before, in AUD and kWh; all else is as it was."""
+
+    vpp: str
+    vpp_id: str
+    month: str
+    revision: int
+    previous_revision: int
+    totals: dict[str, Values]
+    sites: dict[str, dict[str, Values]] = Field(
+        description="By NMI. A site that came or left has null on the other side."
+    )
+    causes: list[Cause]
+
+    def to_bytes(self) -> bytes:
+        """Return the difference as it is published."""
+        return (self.model_dump_json(indent=2, exclude_none=False) + "\n").encode()
+
+
+def difference(
+    before: Report,
+    after: Report,
+    rested_on: dict[str, Any],
+    rests_on: dict[str, Any],
+    log: list[bytes],
+) -> Difference:
+    """Compare two revisions of a VPP's month.
+
+    Args:
+        before: the earlier one.
+        after: the later one, with its revision number.
+        rested_on: the facts of the run that published the earlier one: `registry_seq`,
+            `rule_version`.
+        rests_on: those of the later one.
+        log: the registry's log, a change each.
+    """
+    of = (before.model_dump(mode="json"), after.model_dump(mode="json"))
+    sites = {
+        nmi: _changed(*(report["sites"].get(nmi, {}) for report in of))
+        for nmi in sorted(set(of[0]["sites"]) | set(of[1]["sites"]))
+    }
+    files = (before.settlement.inputs, after.settlement.inputs)
+    return Difference(
+        vpp=after.vpp,
+        vpp_id=after.settlement.vpp_id,
+        month=after.month,
+        revision=after.settlement.revision,
+        previous_revision=before.settlement.revision,
+        totals=_changed(of[0]["totals"], of[1]["totals"]),
+        sites={nmi: values for nmi, values in sites.items() if values},
+        causes=[
+            *_file_causes(*files),
+            *_corrections(before.settlement.rejected_rows, after.settlement.rejected_rows),
+            *_registry_causes(
+                rested_on["registry_seq"], rests_on["registry_seq"], log, before, after
+            ),
+            *_rule_causes(rested_on.get("rule_version"), rests_on["rule_version"]),
+        ],
+    )
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Values]:
+    return {
+        name: Values(before=before.get(name), after=after.get(name))
+        for name in before | after
+        if before.get(name) != after.get(name)
+    }
+
+
+def _file_causes(before: list[Input], after: list[Input]) -> Iterable[Cause]:
+    was, is_ = ({file.key: file for file in files} for files in (before, after))
+    for key in sorted(was.keys() | is_.keys()):
+        old, new = was.get(key), is_.get(key)
+        if old and new and old.etag == new.etag:
+            continue
+        yield Cause(
+            cause="file replaced" if old and new else "file added" if new else "file removed",
+            key=key,
+            etag=Values(before=old and old.etag, after=new and new.etag),
+            rows=Values(before=old.rows if old else 0, after=new.rows if new else 0),
+        )
+
+
+def _corrections(before: int, after: int) -> Iterable[Cause]:
+    if after < before:
+        yield Cause(cause="rows corrected", rows=Values(before=before, after=after))
+
+
+def _rule_causes(before: int | None, after: int) -> Iterable[Cause]:
+    if before != after:
+        yield Cause(cause="rule version", version=Values(before=before, after=after))
+
+
+def _registry_causes(
+    seen: int, sees: int, log: list[bytes], before: Report, after: Report
+) -> Iterable[Cause]:
+    """Yield the changes that one run saw and the other did not, of this VPP and its sites."""
+    lines = log[min(seen, sees) : max(seen, sees)]
+    nmis = {*before.sites, *after.sites}
+    if not lines:
+        return
+    places = {
+        change["serial"]: change["nmi"]
+        for change in map(json.loads, (line for line in log if b'"add-battery"' in line))
+    }
+    for line in lines:
+        change = json.loads(line)
+        if (change["effective_from"] or "")[:7] > after.month:
+            continue
+        nmi = change.get("nmi") or places.get(change.get("serial"))
+        if change.get("vpp") == after.settlement.vpp_id or nmi in nmis:
+            yield Cause(
+                cause="registry change" if sees > seen else "registry change not seen",
+                seq=change["seq"],
+                change=change,
+            )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,69 @@
+"""A month's ledger: which revisions there are, what each rests on, and whether the month is closed.
+
+It is one object a month (`months/<month>.json`), only ever replaced if it is still what was read. A
+run claims its revisions here before it writes them, and a month is closed here; so of a run that
+publishes and a person who closes, one is first, and the other one sees it.
+"""
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Revision(_Model):
+    """One revision of a VPP's report: what it says, and the run that knows its inputs."""
+
+    digest: str
+    run_record: str
+
+
+class Closing(_Model):
+    """A month was closed with a digest, or reopened for a reason."""
+
+    action: Literal["close", "reopen"]
+    at: datetime
+    by: str
+    digest: str
+    reason: str = ""
+
+
+class Settled(_Model):
+    """What all VPPs were last settled from, and the record of the run that did it."""
+
+    inputs: str
+    run_record: str
+
+
+class Ledger(_Model):
+    """What is published for a month."""
+
+    month: str
+    revisions: dict[str, dict[int, Revision]] = {}  # by VPP id and number
+    closings: list[Closing] = []  # oldest first
+    settled: Settled | None = None  # None: some VPP was settled by itself since
+
+    @property
+    def closed(self) -> Closing | None:
+        """Return how the month was closed, if it is."""
+        last = self.closings[-1] if self.closings else None
+        return last if last and last.action == "close" else None
+
+    @property
+    def digest(self) -> str:
+        """Say in 16 characters what all current reports say, whatever their revision numbers."""
+        current = (f"{vpp} {of[max(of)].digest}\n" for vpp, of in sorted(self.revisions.items()))
+        return sha256("".join(current).encode()).hexdigest()[:16]
+
+    def latest(self, vpp: str) -> int:
+        """Return the number of a VPP's last revision; 0: it has none."""
+        return max(self.revisions.get(vpp, {}), default=0)
+
+    def to_bytes(self) -> bytes:
+        """Return the ledger as it is stored."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
