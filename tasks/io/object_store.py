@@ -10,6 +10,7 @@ from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 _PARALLEL_REQUESTS = 16
 _ONE_PUT_BYTES = 8 << 20
+# Parts cost a request each and gain only with very large files (AWS: from 100 MB).
+_TRANSFER = TransferConfig(multipart_threshold=100 << 20, multipart_chunksize=32 << 20)
 _BEGINNING_BYTES = 64 << 10
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -186,7 +189,7 @@ class ObjectStore:
         if path.stat().st_size <= _ONE_PUT_BYTES:
             self.write(key, path.read_bytes(), "application/octet-stream")
         else:
-            self.client.upload_file(str(path), self.bucket, self.prefix + key)
+            self.client.upload_file(str(path), self.bucket, self.prefix + key, Config=_TRANSFER)
 
     def exists(self, key: str) -> bool:
         """Say whether there is such an object."""

@@ -14,7 +14,7 @@ import mmap
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,7 @@ class SpoolFile:
     columns: tuple[str, ...]
     sources: list[Source] = field(default_factory=list)
     rows: int = 0
+    is_ascii: bool = True
     is_quoted: bool = False
     has_empty_fields: bool = False
 
@@ -75,6 +76,7 @@ def spool(
     sources: list[Source] = []
     files: dict[tuple[str, ...], SpoolFile] = {}
     with ExitStack() as stack:
+        beside = stack.enter_context(ThreadPoolExecutor(1))
         handles = {}
         for number, (version, body) in enumerate(_bodies(store, objects)):
             source = Source(version, number)
@@ -85,7 +87,7 @@ def spool(
                 if columns not in files:
                     files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
                     handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
-                _append(source, content, files[columns], handles[columns])
+                _append(source, content, files[columns], handles[columns], beside)
                 source.sha256 = content.sha256.hexdigest()
             except ChangedMeanwhile:
                 continue
@@ -117,30 +119,52 @@ def _bodies(
 
 
 def _append(
-    source: Source, content: "_Content", file: SpoolFile, handle: io.BufferedRandom
+    source: Source,
+    content: "_Content",
+    file: SpoolFile,
+    handle: io.BufferedRandom,
+    beside: ThreadPoolExecutor,
 ) -> None:
-    """Append a source's data lines to a spool file; on any failure, the file is as before."""
+    """Append a source's data lines to a spool file; on any failure, the file is as before.
+
+    A chunk is hashed and written, which needs no interpreter lock, while it is looked at and the
+    next one is awaited.
+    """
     start = handle.tell()
-    lines, is_quoted, has_empty_fields, last = 0, False, False, b"\n"
+    lines, last = 0, b"\n"
+    is_ascii, is_quoted, has_empty_fields = True, False, False
+    kept: list[Future[None]] = []  # at most one
+
+    def keep(chunk: bytes) -> None:
+        content.sha256.update(chunk)
+        handle.write(chunk)
+
     try:
         while chunk := content.read(CHUNK_BYTES):
+            if kept:
+                kept.pop().result()
+            kept.append(beside.submit(keep, chunk))
             if b"\0" in chunk:
                 raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
             lines += chunk.count(b"\n")
+            is_ascii = is_ascii and chunk.isascii()
             is_quoted = is_quoted or b'"' in chunk
             has_empty_fields = has_empty_fields or b",," in chunk or last + chunk[:1] == b",,"
             last = chunk[-1:]
-            handle.write(chunk)
+        if kept:
+            kept.pop().result()
         if last != b"\n":
             lines += handle.write(b"\n")
         if is_quoted:
             _check_quoting(handle, start)
     except BaseException:
+        wait(kept)
         handle.seek(start)
         handle.truncate()
         raise
     source.first_row, source.lines = file.rows, lines
     file.rows += lines
+    file.is_ascii = file.is_ascii and is_ascii
     file.is_quoted = file.is_quoted or is_quoted
     file.has_empty_fields = file.has_empty_fields or has_empty_fields
     file.sources.append(source)
@@ -201,21 +225,19 @@ def _unpacked(key: str, body: Iterable[bytes]) -> io.BufferedIOBase | gzip.GzipF
 
 
 class _Content:
-    """Unpacked content, hashed as it is read."""
+    """Unpacked content, and the hash of it: of its first line, and of what `_append` keeps."""
 
     def __init__(self, stream: io.BufferedIOBase | gzip.GzipFile | ZstdFile) -> None:
         self._stream = stream
         self.sha256 = hashlib.sha256()
 
     def readline(self) -> bytes:
-        return self._hashed(self._stream.readline(CHUNK_BYTES))
+        line = self._stream.readline(CHUNK_BYTES)
+        self.sha256.update(line)
+        return line
 
     def read(self, size: int) -> bytes:
-        return self._hashed(self._stream.read(size))
-
-    def _hashed(self, data: bytes) -> bytes:
-        self.sha256.update(data)
-        return data
+        return self._stream.read(size)
 
 
 class _ChunkReader(io.RawIOBase):
