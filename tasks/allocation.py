@@ -37,7 +37,6 @@ RULE_VERSION = 1
 
 BUILD = (
     "registry/spans",
-    "what_if",
     "registry/vpp_days",
     "registry/site_days",
     "events/month_events",
@@ -105,6 +104,7 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         CheckFailed: a check returned rows; the message says which VPP and by how much.
     """
     load_inputs(connection, inputs)
+    load_what_if(connection, inputs.what_if)
     parameters = {
         "log": str(inputs.log),
         "as_of": inputs.as_of,
@@ -114,9 +114,7 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         "daily": [str(path) for path in inputs.daily],
     }
     for name in BUILD:
-        if name == "what_if":
-            _load_what_if(connection, inputs.what_if)
-        elif name == "allotted":
+        if name == "allotted":
             allot(connection)
         else:
             _run(connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters)
@@ -151,7 +149,7 @@ def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
     )
 
 
-def _load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
+def load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
     """Make the table `what_if`: one row per VPP whose terms are not to be those of the registry."""
     names = list(WhatIf.model_fields)
     told = [one.model_dump(mode="json") for one in what_if]

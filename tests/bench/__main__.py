@@ -37,8 +37,16 @@ from tasks.core.settings import Settings
 from tasks.events import grouped, import_objects
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
-from tasks.publication import publish, standing
-from tasks.settlement import settle
+from tasks.publication import (
+    Standing,
+    is_made,
+    plan,
+    publish,
+    run_record_key,
+    standing,
+    write_run_record,
+)
+from tasks.settlement import Settled, settle
 
 MONTH = Month(2025, 9)
 MILLION = 1_000_000
@@ -122,11 +130,35 @@ def ours(store: ObjectStore, settings: Settings) -> Stages:
         stages,
         "settle",
         lambda: settle(
-            store, settings, MONTH, list_inbox(store), [], datetime.now(UTC), 5.0, False
+            store,
+            settings,
+            MONTH,
+            list_inbox(store),
+            [],
+            datetime.now(UTC),
+            5.0,
+            False,
+            known=before.ledger.settled
+            if all(is_made(store, before, vpp) for vpp in before.ledger.revisions)
+            else None,
         ),
     )
-    timed(stages, "publish", lambda: publish(store, MONTH, settled.reports, before))
+    if not settled.is_known:
+        timed(stages, "publish", lambda: publish_all(store, before, settled))
     return stages
+
+
+def publish_all(store: ObjectStore, before: Standing, settled: Settled) -> None:
+    """Publish, with the record of the run."""
+    started = datetime.now(UTC)
+    key = run_record_key(MONTH, started, "bench")
+    planned = plan(store, before, settled.reports, settled.facts, key, is_whole=True)
+    facts = settled.facts | {"reports": []}
+
+    def record() -> None:
+        write_run_record(store, key, MONTH, started, "bench", "bench", "published", facts)
+
+    publish(store, planned, record)
 
 
 def transfer(store: ObjectStore, settings: Settings) -> Stages:

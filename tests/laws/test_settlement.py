@@ -138,11 +138,15 @@ def test_order_and_cutting_of_files_change_nothing(
 def test_twice_is_once_and_writes_nothing(portfolio: Portfolio) -> None:
     place = placed(portfolio)
     first = place.publish(portfolio.month)
-    before = place.objects()
+    before = but_records(place)
     second = place.publish(portfolio.month)
     assert {report.outcome for report in first} <= {"published"}
     assert {report.outcome for report in second} <= {"unchanged"}
-    assert place.objects() == before
+    assert but_records(place) == before
+
+
+def but_records(place: Place) -> dict[str, str]:
+    return {key: etag for key, etag in place.objects().items() if not key.startswith("runs/")}
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

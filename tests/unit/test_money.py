@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
 
-CENT = 10**19
+CENT = 10**20
 
 # Amounts in tenths of a cent, the cents to hand out, and what each gets.
 ALLOTTED = [
@@ -101,10 +101,10 @@ def test_without_ties_the_order_of_the_sites_decides_nothing(
         ("0", 0),
         ("1", CENT),
         ("-1.5", -3 * CENT // 2),
-        ("0.0000000000000000001", 1),
-        ("-0.0000000000000000001", -1),
-        ("9999999999999999999.9999999999999999999", 10**38 - 1),
-        ("-9999999999999999999.9999999999999999999", 1 - 10**38),
+        ("0.00000000000000000001", 1),
+        ("-0.00000000000000000001", -1),
+        ("999999999999999999.99999999999999999999", 10**38 - 1),
+        ("-999999999999999999.99999999999999999999", 1 - 10**38),
     ],
 )
 def test_units_are_exact(cents: str, expected: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.allocation import BUILD, _run
+from tasks.allocation import BUILD, _run, load_what_if
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.registry import Change, Registry, parse_change
@@ -46,6 +46,8 @@ class Database:
             "first_day": month.first_day,
             "last_day": month.last_day,
         }
+        self._connection.execute("drop table if exists what_if")
+        load_what_if(self._connection, ())
         for name in BUILD[:3]:
             table = name.removeprefix("registry/")
             _run(self._connection, f"create or replace table {table} as {sql(name)}", parameters)
