@@ -341,7 +341,7 @@ def running_stack(folder: Path, database: str = "", auth: str = "") -> Iterator[
         stack.deployments = {one["name"]: one for one in stack.post("/deployments/filter")}
         _pause(stack, "import-events")
         registry = stack.run("import-registry", {"key": "registry/uploads/demo.jsonl"})
-        assert stack.call("flows.alarms").count("made: ") == 3
+        assert stack.call("flows.alarms").count("made: ") == 4
         stack.completed(registry)
         yield stack
 

@@ -180,6 +180,6 @@ def test_of_two_runs_at_once_the_second_waits_and_finds_nothing_to_do(
 def test_applying_the_alarms_again_changes_nothing(stack: Stack) -> None:
     before = stack.post("/automations/filter")
     said = stack.call("flows.alarms").splitlines()
-    assert len(said) == len(before) == 3
+    assert len(said) == len(before) == 4
     assert {line.split(": ", 1)[0] for line in said} == {"as it was"}
     assert stack.post("/automations/filter") == before

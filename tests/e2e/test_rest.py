@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
+from tasks.publication import standing
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS
@@ -150,6 +152,16 @@ CALLS = [
         "server",
     ),
     Call(5, "month-tables", {"month": MONTH}, {"month": ""}, "month", "server"),
+    Call(5, "watch-months", {}, {}, "", "nobody"),  # it has no parameters
+    Call(6, "close-month", {"month": MONTH}, {"month": MONTH, "expect": ""}, "expect", "server"),
+    Call(
+        7,
+        "reopen-month",
+        {"month": MONTH, "reason": "a test"},
+        {"month": MONTH, "reason": ""},
+        "reason",
+        "server",
+    ),
 ]
 
 
@@ -169,7 +181,13 @@ def called(stack: Stack) -> Called:
     store.write(UPLOADED, "\n".join(map(json.dumps, OTHERS)).encode())
     called = Called(prefix, store, {}, {})
     for _, calls in groupby(CALLS, key=lambda call: call.step):
-        runs = {call.name: stack.run(call.name, call.good, prefix) for call in calls}
+        digest = {"expect": standing(store, Month.parse(MONTH)).ledger.digest}
+        runs = {
+            call.name: stack.run(
+                call.name, call.good | (digest if call.name == "close-month" else {}), prefix
+            )
+            for call in calls
+        }
         called.runs.update(runs)
         called.states.update(zip(runs, stack.ended(*runs.values()), strict=True))
         if "request-upload" in runs:

@@ -210,7 +210,11 @@ def test_closing_before_the_claim_wins(place: Place, proxy: Proxy) -> None:
     digest = run(settle_month, "2025-09")["digest"]
     place.put("late.csv", LATE)
     reports = keys(place, "reports/")
-    proxy.before(r"PUT .*/months/", lambda: close(place.store, SEPTEMBER, digest, "Ada"))
+
+    def close_it() -> None:
+        close(place.store, SEPTEMBER, digest, "Ada")
+
+    proxy.before(r"PUT .*/months/", close_it)
     assert "was closed by Ada" in refusal(settle_month, "2025-09")
     assert keys(place, "reports/") == reports
 
