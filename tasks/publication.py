@@ -254,8 +254,8 @@ def _differences(
         if found is None:
             return None
         current = Report.model_validate_json(found[0])
-        claim = claimed.revisions[vpp].get(current.settlement.revision)
-        if claim is None:
+        claim = before.ledger.revisions.get(vpp, {}).get(current.settlement.revision)
+        if claim is None:  # it was published meanwhile, so what is claimed here will be refused
             return None
         after = report.revised(claimed.latest(vpp))
         return difference(current, after, rested_on(claim.run_record), rests_on, log)
