@@ -106,8 +106,11 @@ def automations() -> list[AutomationCore]:
 
 
 def _told(automation: AutomationCore) -> dict[str, Any]:
-    """Return what is said of an automation here, without what the server adds."""
-    return automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
+    """Return what is said of an automation here, without what the server adds.
+
+    As Python's values, since a set of events is a list in any order in JSON.
+    """
+    return automation.model_dump(include=set(AutomationCore.model_fields))
 
 
 def main() -> None:
