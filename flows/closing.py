@@ -3,7 +3,7 @@
 close-month writes to the month's ledger that what is published is fixed; settle-month then refuses
 to publish another revision until reopen-month says why. watch-months settles closed and recent
 months with today's inputs, and says what would change; it changes nothing. Scheduled each day at
-07:00; a month whose inputs are what they were costs a listing.
+07:00; a month whose inputs are what they were costs a few reads and a listing.
 """
 
 from typing import Annotated, Any

@@ -96,8 +96,9 @@ def settle(
     guard(counting, failed, max_rejected_percent, allow_failed_imports, month)
     log = seen(read_log(store), as_of)
     inputs = _digest(settings, month, counting, log)
-    if known is not None and known.inputs == inputs:
-        return Settled(month, [], _facts_of(store, known), is_known=True)
+    if known is not None and known.inputs == inputs and (facts := _facts_of(store, known)):
+        facts |= {"duplicates": duplicates, "failed_imports": failed}
+        return Settled(month, [], facts, is_known=True)
     with allocated(store, month, as_of, counting, log, what_if) as connection:
         unassigned = rows(connection, sql("allocation/unassigned"))
         reports = reports_on(connection, month, vpps, unassigned)
@@ -146,12 +147,10 @@ def _program() -> str:
 
 
 def _facts_of(store: ObjectStore, known: ledger.Settled) -> dict[str, Any]:
-    """Return the facts of the run that settled the same inputs."""
+    """Return the facts of the run that settled the same inputs; none if it died before its end."""
     found = store.read(known.run_record)
-    if found is None:
-        raise Refused(f"{known.run_record} is missing; it was deleted by hand; restore it")
-    record = json.loads(found[0])
-    return {name: record[name] for name in (*FACTS, "reports")}
+    record = json.loads(found[0]) if found else {}
+    return {name: record[name] for name in (*FACTS, "reports")} if "reports" in record else {}
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Runs that meet others on the way, or what others left half done: the newest inputs win."""
 
+import json
+
 import pytest
 
 from flows.settle import settle_month
@@ -229,3 +231,21 @@ def test_a_current_report_that_was_deleted_comes_back(place: Place) -> None:
     assert {key: etag for key, etag in place.objects().items() if key in before} == before
     assert keys(place, "reports/") == [REPORT, R1, R2.replace("r2", "r2.diff"), R2]
     assert result["reports"][0]["revision"] == 2
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.usefixtures("prefect_api")
+def test_a_run_that_died_after_publishing_hinders_none_behind_it(
+    place: Place, is_deleted: bool
+) -> None:
+    """Its record is the one from before it published, or lost; both name no reports."""
+    lay_out(place)
+    key = run(settle_month, "2025-09")["run_record"]
+    record = json_at(place, key)
+    del record["reports"]
+    place.store.write(key, json.dumps(record | {"outcome": "publishing"}).encode())
+    if is_deleted:
+        place.store.delete(key)
+    again = run(settle_month, "2025-09")
+    assert (again["outcome"], again["reports"][0]["revision"]) == ("unchanged", 1)
+    assert json_at(place, again["run_record"])["settled_events"] == 2
