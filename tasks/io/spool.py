@@ -32,6 +32,9 @@ except ImportError:
 
 COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
 _PARALLEL_READS = 16
+_SMALL_CHUNK = (
+    64 << 10
+)  # below it, handing a chunk to a thread or to Polars costs more than it saves
 
 # A line whose quotes do not add up: some field is neither free of quotes nor quoted whole.
 _FIELD = rb'(?:[^",\n]*|"(?:[^"\n]|"")*")'
@@ -139,7 +142,10 @@ def _append(
         for chunk in filter(None, content.chunks):
             if kept:
                 has_empty_fields |= kept.pop().result()
-            kept.append(beside.submit(content.keep, chunk))
+            if len(chunk) < _SMALL_CHUNK:
+                has_empty_fields |= content.keep(chunk)
+            else:
+                kept.append(beside.submit(content.keep, chunk))
             if b"\0" in chunk:
                 raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
             lines += chunk.count(b"\n")
@@ -239,7 +245,9 @@ class _Content:
         """Hash and write a chunk; say whether there is an empty field in it."""
         self.sha256.update(chunk)
         self.handle.write(chunk)
-        # Much faster than `in`, whose search is slow where commas are many.
+        if len(chunk) < _SMALL_CHUNK:
+            return b",," in chunk
+        # Python's own search is slow where commas are many, and holds the interpreter lock.
         return pl.Series([chunk], dtype=pl.Binary).bin.contains(b",,").any()
 
 
