@@ -17,7 +17,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+
+import polars as pl
 
 from tasks.core.errors import Unreadable
 from tasks.io.object_store import CHUNK_BYTES, ChangedMeanwhile, ObjectStore, ObjectVersion
@@ -29,6 +32,9 @@ except ImportError:
 
 COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
 _PARALLEL_READS = 16
+_SMALL_CHUNK = (
+    64 << 10
+)  # below it, handing a chunk to a thread or to Polars costs more than it saves
 
 # A line whose quotes do not add up: some field is neither free of quotes nor quoted whole.
 _FIELD = rb'(?:[^",\n]*|"(?:[^"\n]|"")*")'
@@ -81,13 +87,14 @@ def spool(
         for number, (version, body) in enumerate(_bodies(store, objects)):
             source = Source(version, number)
             try:
-                content = _Content(_unpacked(version.key, body))
-                columns = _columns(content.readline())
+                header, chunks = _unpacked(version.key, body)
+                columns = _columns(header)
                 source.ignored_columns = tuple(name for name in columns if name not in COLUMNS)
                 if columns not in files:
                     files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
                     handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
-                _append(source, content, files[columns], handles[columns], beside)
+                content = _Content(hashlib.sha256(header), chunks, handles[columns])
+                _append(source, content, files[columns], beside)
                 source.sha256 = content.sha256.hexdigest()
             except ChangedMeanwhile:
                 continue
@@ -119,40 +126,35 @@ def _bodies(
 
 
 def _append(
-    source: Source,
-    content: "_Content",
-    file: SpoolFile,
-    handle: io.BufferedRandom,
-    beside: ThreadPoolExecutor,
+    source: Source, content: "_Content", file: SpoolFile, beside: ThreadPoolExecutor
 ) -> None:
     """Append a source's data lines to a spool file; on any failure, the file is as before.
 
-    A chunk is hashed and written, which needs no interpreter lock, while it is looked at and the
+    What needs no interpreter lock is done beside the rest: while a chunk is looked at here and the
     next one is awaited.
     """
+    handle = content.handle
     start = handle.tell()
     lines, last = 0, b"\n"
     is_ascii, is_quoted, has_empty_fields = True, False, False
-    kept: list[Future[None]] = []  # at most one
-
-    def keep(chunk: bytes) -> None:
-        content.sha256.update(chunk)
-        handle.write(chunk)
-
+    kept: list[Future[bool]] = []  # at most one
     try:
-        while chunk := content.read(CHUNK_BYTES):
+        for chunk in filter(None, content.chunks):
             if kept:
-                kept.pop().result()
-            kept.append(beside.submit(keep, chunk))
+                has_empty_fields |= kept.pop().result()
+            if len(chunk) < _SMALL_CHUNK:
+                has_empty_fields |= content.keep(chunk)
+            else:
+                kept.append(beside.submit(content.keep, chunk))
             if b"\0" in chunk:
                 raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
             lines += chunk.count(b"\n")
             is_ascii = is_ascii and chunk.isascii()
             is_quoted = is_quoted or b'"' in chunk
-            has_empty_fields = has_empty_fields or b",," in chunk or last + chunk[:1] == b",,"
+            has_empty_fields = has_empty_fields or last + chunk[:1] == b",,"
             last = chunk[-1:]
         if kept:
-            kept.pop().result()
+            has_empty_fields |= kept.pop().result()
         if last != b"\n":
             lines += handle.write(b"\n")
         if is_quoted:
@@ -215,29 +217,38 @@ def _columns(line: bytes) -> tuple[str, ...]:
     return names
 
 
-def _unpacked(key: str, body: Iterable[bytes]) -> io.BufferedIOBase | gzip.GzipFile | ZstdFile:
-    stream = io.BufferedReader(_ChunkReader(body), CHUNK_BYTES)
-    if key.lower().endswith(".gz"):
-        return gzip.GzipFile(fileobj=stream)
-    if key.lower().endswith(".zst"):
-        return ZstdFile(stream)
-    return stream
+def _unpacked(key: str, body: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return unpacked content: its first line, or the beginning of an endless one, and the rest."""
+    if not key.lower().endswith((".gz", ".zst")):
+        chunks = iter(body)
+        begun = next(chunks, b"")
+        while b"\n" not in begun and len(begun) < CHUNK_BYTES and (more := next(chunks, b"")):
+            begun += more
+        end = begun.find(b"\n", 0, CHUNK_BYTES) + 1 or CHUNK_BYTES
+        return begun[:end], chain([begun[end:]], chunks)
+    packed = io.BufferedReader(_ChunkReader(body), CHUNK_BYTES)
+    stream: gzip.GzipFile | ZstdFile = (
+        gzip.GzipFile(fileobj=packed) if key.lower().endswith(".gz") else ZstdFile(packed)
+    )
+    return stream.readline(CHUNK_BYTES), iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 
+@dataclass
 class _Content:
-    """Unpacked content, and the hash of it: of its first line, and of what `_append` keeps."""
+    """A source's unpacked lines: their hash (the header's included), and where they are kept."""
 
-    def __init__(self, stream: io.BufferedIOBase | gzip.GzipFile | ZstdFile) -> None:
-        self._stream = stream
-        self.sha256 = hashlib.sha256()
+    sha256: "hashlib._Hash"
+    chunks: Iterator[bytes]
+    handle: io.BufferedRandom
 
-    def readline(self) -> bytes:
-        line = self._stream.readline(CHUNK_BYTES)
-        self.sha256.update(line)
-        return line
-
-    def read(self, size: int) -> bytes:
-        return self._stream.read(size)
+    def keep(self, chunk: bytes) -> bool:
+        """Hash and write a chunk; say whether there is an empty field in it."""
+        self.sha256.update(chunk)
+        self.handle.write(chunk)
+        if len(chunk) < _SMALL_CHUNK:
+            return b",," in chunk
+        # Python's own search is slow where commas are many, and holds the interpreter lock.
+        return pl.Series([chunk], dtype=pl.Binary).bin.contains(b",,").any()
 
 
 class _ChunkReader(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import random
 from collections import Counter
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -17,7 +19,7 @@ import pytest
 
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.settings import Settings
-from tasks.events import REASONS, grouped, import_objects
+from tasks.events import ENERGY, REASONS, TARIFF, grouped, import_objects
 from tasks.io.object_store import ObjectStore
 
 try:
@@ -229,6 +231,7 @@ TARIFFS = [
     ("-999999.999999", "-999999.999999"),
     ("1000000", "tariff"),
     ("-1000000", "tariff"),
+    ("0000007", "tariff"),
     ("NaN", "tariff"),
     ("-inf", "tariff"),
     ("1e3", "tariff"),
@@ -590,6 +593,46 @@ def test_importing_twice_gives_the_same_bytes(store: ObjectStore) -> None:
         rows = sum(1 for line in data.splitlines()[1:] if line.strip(b","))
         assert catalog["rows"][0] == rows
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(("dtype", "whole_digits"), [(ENERGY, 9), (TARIFF, 6)])
+def test_short_decimals_need_no_regex(dtype: pl.Decimal, whole_digits: int) -> None:
+    """In few characters without an e, what Polars casts is just what is a plain decimal."""
+    plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
+    alphabets = {4: "07.+- _,'x\t\u0665NaInf", 6: "07.+-", 7: "07.-"}
+    for length, alphabet in alphabets.items():
+        if length > whole_digits:
+            continue
+        texts = pl.Series(["".join(text) for text in product(alphabet, repeat=length)])
+        is_number = texts.cast(dtype, strict=False).is_not_null()
+        assert texts.filter(is_number != texts.str.contains(plain)).to_list() == []
+
+
+def test_long_runs_of_a_date_are_read_like_single_ones(store: ObjectStore) -> None:
+    dates = ["2025-09-01", "2025-09-31", "2025-09-01T14:00Z", "", "2025-09-01"]
+    data = HEADER + "".join(row(day=day) * 500 for day in dates)
+    imported = import_files(store, {"a.csv": data.encode()})
+    days = imported.events.sort("line")["day"].to_list()
+    assert days == [date(2025, 9, 1)] * 500 + [date(2025, 9, 2)] * 500 + [date(2025, 9, 1)] * 500
+    assert Counter(entry["reason"] for entry in imported.rejected) == {
+        REASONS["date"]: 500,
+        REASONS["missing"]: 500,
+    }
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_it_does_not_matter_how_a_file_comes_in_pieces(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    data = f"{HEADER}{GOOD.strip()},,x\n{GOOD}\n{row(nmi='O')}{GOOD}".encode()
+    whole = import_files(store, {"a.csv": data})
+    monkeypatch.setattr("tasks.io.object_store.CHUNK_BYTES", size)
+    pieces = import_files(store, {"a.csv": data})
+    assert pieces.catalog == whole.catalog
+    assert pieces.events.equals(whole.events)
+    assert pieces.rejected == whole.rejected
+    assert whole.catalog["events/a.csv"]["sha256"] == hashlib.sha256(data).hexdigest()
+    assert [entry["line"] for entry in whole.rejected] == ["2", "5"]
 
 
 def test_daily_sums_are_those_of_the_events(store: ObjectStore) -> None:
