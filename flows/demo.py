@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tasks.core.month import Month
 from tasks.core.settings import Settings
+from tasks.intake import rejected_key
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 
@@ -85,10 +87,16 @@ def show(store: ObjectStore, runs: list[list[Any]]) -> None:
     ]
     print(f"Rejected in {MONTH}: {record['rejected_rows']} of {record['rows']} rows\n")
     for file in record["rejected"]:
-        rejected = store.read(file["rows"])
-        (COPY / "rejected.csv").write_bytes(rejected[0])  # type: ignore[index]
         table(["reason", "rows"], [[reason, count] for reason, count in file["reasons"].items()])
-        print("  " + (COPY / "rejected.csv").read_text().replace("\n", "\n  ", 4).split("\n  ")[1])
+    rejected = store.read(rejected_key(Month.parse(MONTH)))
+    (COPY / "rejected.csv").write_bytes(rejected[0])  # type: ignore[index]
+    at_stake = record["at_stake"]
+    print(
+        f"{at_stake['aud']:.2f} AUD are at stake in the {at_stake['rows']} of them whose energy "
+        f"and tariff can be read.\nMend them in {rejected_key(Month.parse(MONTH))} and upload that "
+        "to the inbox; its first row:\n"
+    )
+    print("  " + "\n  ".join((COPY / "rejected.csv").read_text().splitlines()[:2]) + "\n")
     print("Unassigned: events of sites that were in no VPP on their day\n")
     table(
         ["site", "in the registry", "events", "kWh"],

@@ -39,6 +39,7 @@ from tasks.core.nmi import canonical_nmi
 from tasks.core.registry import Change, Registry, parse_change, slug
 from tasks.core.settings import Settings
 from tasks.events import import_objects
+from tasks.intake import take_in
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry
@@ -239,8 +240,7 @@ def _report(store: ObjectStore, settings: Settings, vpp: str, month: Month) -> b
     settled = settle(
         store,
         settings,
-        month,
-        list_inbox(store),
+        take_in(store, settings, month, list_inbox(store)),
         [vpp],
         datetime.now(UTC),
         max_rejected_percent=100,

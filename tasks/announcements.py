@@ -3,7 +3,6 @@
 Nothing here decides anything, and all of it can be made again from S3.
 """
 
-import csv
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from tasks.core.month import Month
 from tasks.core.settings import Settings
 from tasks.events import REASONS
 from tasks.explanation import Explanation, markdown
+from tasks.intake import Intake, rejected_key
 from tasks.io.object_store import ObjectStore
 
 _SHOWN_ROWS = 100
@@ -91,10 +91,23 @@ def show_settlement(
     ):
         if told:
             lines += ["", f"{name}: {'; '.join(' '.join(file.values()) for file in told)}"]
+    if facts["corrected_rows"]:
+        lines[-1] += f" {facts['corrected_rows']:,} more were rejected and are corrected."
     if facts["rejected"]:
-        lines += ["", "| rejected rows | why | file |", "|--:|---|---|"]
+        link = store.link("get_object", rejected_key(month), Settings().presign_seconds)
+        where = rejected_key(month) if is_preview else f"[{rejected_key(month)}]({link})"
+        at_stake = facts["at_stake"]
         lines += [
-            f"| {count} | {REASONS[reason]} | {file['key']} |"
+            "",
+            f"{at_stake['aud']:,.2f} AUD are at stake in the {at_stake['rows']:,} rejected rows "
+            f"whose energy and tariff can be read. Mend them in {where} and upload that file to "
+            "the inbox; the rows that stay as they are must be taken out of it.",
+            "",
+            "| rejected rows | why | file |",
+            "|--:|---|---|",
+        ]
+        lines += [
+            f"| {count} | {REASONS.get(reason, reason)} | {file['key']} |"
             for file in facts["rejected"]
             for reason, count in file["reasons"].items()
         ]
@@ -133,21 +146,19 @@ def _told(difference: Difference) -> list[str]:
     return lines + ["", "; ".join(notes)] * bool(notes)
 
 
-def show_rejected(store: ObjectStore, month: Month, facts: dict[str, Any]) -> None:
-    """Show the first rejected rows of the month's files, and where all of them are."""
-    shown: list[dict[str, str]] = []
-    for file in facts["rejected"]:
-        beginning = store.beginning(file["rows"]).decode(errors="replace").splitlines()
-        of_file = [row for row in csv.DictReader(beginning) if row["key"] == file["key"]]
-        shown += of_file[: _SHOWN_ROWS - len(shown)]
-    if shown:
-        places = sorted({file["rows"] for file in facts["rejected"]})
-        create_table_artifact(
-            shown,
-            key=f"rejected-rows-{month}",
-            description=f"The first {len(shown)} of {facts['rejected_rows']} "
-            f"rejected rows; all of them are in {', '.join(places[:20])}",
-        )
+def show_rejected(intake: Intake) -> None:
+    """Show the first rejected rows of a month, and where all of them can be mended."""
+    first = intake.rejected.head(_SHOWN_ROWS)
+    if first.is_empty():
+        return
+    create_table_artifact(
+        first.select("key", "line", "reason", "at_stake_aud", "row")
+        .with_columns(pl.col("at_stake_aud").cast(pl.Float64).round(2))
+        .to_dicts(),
+        key=f"rejected-rows-{intake.month}",
+        description=f"The first {first.height} of {intake.rejected.height} rejected rows; all of "
+        f"them are in {rejected_key(intake.month)}",
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from polars._typing import PolarsDataType
 
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
 from tasks.io.object_store import ObjectStore, ObjectVersion
-from tasks.io.spool import COLUMNS, Source, SpoolFile, spool
+from tasks.io.spool import COLUMNS, CORRECTS, Source, SpoolFile, spool
 from tasks.io.warehouse import sql, warehouse
 
 # Goes into every import's id: raise it when the same file would be read differently.
@@ -56,6 +57,26 @@ CATALOG_SCHEMA: dict[str, PolarsDataType] = {
     "last_day": pl.Date,
     "failed": pl.String,  # why the file could not be read at all
     "ignored_columns": pl.String,
+    "corrections": pl.Int64,  # its events that say which rejected row they correct
+}
+
+# `rejected.csv`: one row per rejected row. at_stake_aud is energy x tariff without its sign, where
+# both can be read, whatever else is wrong; then the fields, trimmed, and the row as it was.
+REJECTED_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "line": pl.UInt32,
+    "reason": pl.String,
+    "at_stake_aud": pl.Decimal(38, 18),
+    **{name.lower(): pl.String for name in COLUMNS},
+    "row": pl.String,
+}
+
+# `corrections.csv`, if there are any: which event (key, line) corrects which rejected row.
+CORRECTIONS_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "line": pl.UInt32,
+    "corrects_file": pl.String,
+    "corrects_line": pl.UInt32,
 }
 
 _NO_EVENTS = pl.DataFrame(
@@ -133,6 +154,7 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
         )
         faults = _parse(files, timezone, events)
         _write_rejected(files, faults, rejected)
+        corrections = _corrections(files, faults)
 
         def upload(path: Path) -> None:
             store.upload(path, f"imports/{name}/{path.name}")
@@ -146,7 +168,9 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
             upload(daily)
             for done in uploaded:
                 done.result()
-        return _catalog_rows(name, sources, daily, faults)
+        if not corrections.is_empty():
+            store.write(f"imports/{name}/corrections.csv", corrections.write_csv().encode())
+        return _catalog_rows(name, sources, daily, faults, corrections)
 
 
 def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
@@ -176,19 +200,6 @@ def _good_rows(
     The batches come from several threads, so `faults` ends up in no order.
     """
     columns = _text_columns(file)
-    scan = pl.scan_csv(
-        file.path,
-        has_header=False,
-        schema=dict.fromkeys([*columns, "overflow"], pl.String),
-        missing_columns="insert",  # `overflow` is there when a row is longer than the header;
-        extra_columns="ignore",  # what comes behind it is for `_long_rows`
-        truncate_ragged_lines=True,
-        quote_char='"' if file.is_quoted else None,
-        # A bad byte costs its row, not the file; where there is none, not looking is faster.
-        encoding="utf8" if file.is_ascii else "utf8-lossy",
-        row_index_name="row",
-        raise_if_empty=False,
-    )
     long_rows = _long_rows(file)
     origin = _origin(file)
     days = _market_days(timezone)
@@ -224,7 +235,24 @@ def _good_rows(
 
     # One call with all columns: Polars' own work in it is parallel, and calls from its threads
     # into Python are few.
-    return scan.map_batches(good, schema=_NO_EVENTS.schema, streamable=True)
+    return _fields(file).map_batches(good, schema=_NO_EVENTS.schema, streamable=True)
+
+
+def _fields(file: SpoolFile) -> pl.LazyFrame:
+    """Scan a spool file as fields, all text: row, its columns, and `overflow`."""
+    return pl.scan_csv(
+        file.path,
+        has_header=False,
+        schema=dict.fromkeys([*_text_columns(file), "overflow"], pl.String),
+        missing_columns="insert",  # `overflow` is there when a row is longer than the header;
+        extra_columns="ignore",  # what comes behind it is for `_long_rows`
+        truncate_ragged_lines=True,
+        quote_char='"' if file.is_quoted else None,
+        # A bad byte costs its row, not the file; where there is none, not looking is faster.
+        encoding="utf8" if file.is_ascii else "utf8-lossy",
+        row_index_name="row",
+        raise_if_empty=False,
+    )
 
 
 def _long_rows(file: SpoolFile) -> pl.Series:
@@ -259,7 +287,11 @@ def _lines(file: SpoolFile) -> pl.LazyFrame:
 def _text_columns(file: SpoolFile) -> list[str]:
     """Name a spool file's columns in their order."""
     return [
-        f"text_{name.lower()}" if name in COLUMNS else f"further_{index}"
+        f"text_{name.lower()}"
+        if name in COLUMNS
+        else name.lower()
+        if name in CORRECTS
+        else f"further_{index}"
         for index, name in enumerate(file.columns)
     ]
 
@@ -409,29 +441,83 @@ def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None)
 
 
 def _write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
-    """Write `rejected.csv`: key, line, reason, and the row as it was, in file order."""
-    keys = {source.number: source.object.key for file in files for source in file.sources}
+    """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
+    fields = [f"text_{name.lower()}" for name in COLUMNS]
     parts = [
         _lines(file)
         .rename({"line": "as_it_was"})
-        .join(faults.lazy().filter(pl.col("file") == number), on="row", maintain_order="right")
+        .join(of_file, on="row", maintain_order="right")
+        .join(_fields(file).select("row", *fields), on="row", maintain_order="left")
         .select(
-            pl.col("source").replace_strict(keys, return_dtype=pl.String).alias("key"),
+            _key_of(file),
             "line",
             pl.col("reason").replace_strict(REASONS, return_dtype=pl.String),
+            _at_stake(),
+            # Of a row with too many fields nobody knows which is which.
+            *(
+                pl.when(pl.col("reason") != "fields")
+                .then(pl.col(name).str.strip_chars())
+                .name.replace("text_", "")
+                for name in fields
+            ),
             pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
         )
         for number, file in enumerate(files)
         if (faults["file"] == number).any()
+        for of_file in [faults.lazy().filter(pl.col("file") == number)]
     ]
-    empty = pl.LazyFrame(
-        schema={"key": pl.String, "line": pl.UInt32, "reason": pl.String, "row": pl.String}
-    )
-    pl.concat([empty, *parts]).sink_csv(path)
+    pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
+
+
+def _key_of(file: SpoolFile) -> pl.Expr:
+    """Return the key of a row's source."""
+    keys = {source.number: source.object.key for source in file.sources}
+    return pl.col("source").replace_strict(keys, return_dtype=pl.String).alias("key")
+
+
+def _at_stake() -> pl.Expr:
+    """Return what a rejected row may be worth, AUD: null where its numbers say nothing."""
+
+    def number(name: str) -> pl.Expr:
+        text = pl.col(f"text_{name}").str.strip_chars()
+        is_plain = text.str.contains(r"^[+-]?[0-9]{1,9}(\.[0-9]{0,8})?$")
+        return pl.when(is_plain).then(text).cast(pl.Decimal(17, 8))
+
+    cents = pl.when(pl.col("reason") != "fields").then(number("energy") * number("tariff"))
+    return (cents * pl.lit(Decimal("0.01"))).abs().cast(pl.Decimal(38, 18)).alias("at_stake_aud")
+
+
+def _corrections(files: list[SpoolFile], faults: pl.DataFrame) -> pl.DataFrame:
+    """Return which events say that they correct which rejected row, as CORRECTIONS_SCHEMA has it.
+
+    An event that names no file, or no line of it, is an event like any other.
+    """
+    found = [pl.DataFrame(schema=CORRECTIONS_SCHEMA)]
+    for number, file in enumerate(files):
+        if not set(CORRECTS) <= set(file.columns):
+            continue
+        rows = _fields(file).select("row", "corrects_file", "corrects_line").collect()
+        source, line = _origin(file)(rows["row"])
+        found.append(
+            rows.with_columns(source.alias("source"), line.alias("line"))
+            .join(faults.filter(pl.col("file") == number), on="row", how="anti")
+            .select(
+                _key_of(file),
+                "line",
+                pl.col("corrects_file").str.strip_chars(),
+                pl.col("corrects_line").str.strip_chars().cast(pl.UInt32, strict=False),
+            )
+            .drop_nulls()
+        )
+    return pl.concat(found)
 
 
 def _catalog_rows(
-    import_id: str, sources: list[Source], daily: Path, faults: pl.DataFrame
+    import_id: str,
+    sources: list[Source],
+    daily: Path,
+    faults: pl.DataFrame,
+    corrections: pl.DataFrame,
 ) -> pl.DataFrame:
     """Return one row per source, as CATALOG_SCHEMA has it."""
     read = pl.DataFrame(
@@ -475,12 +561,14 @@ def _catalog_rows(
         .agg(first_day=pl.col("day").min(), last_day=pl.col("day").max())
     )
     imported = good.group_by("source").agg(imported=pl.col("events").sum())
+    correcting = corrections.group_by("key").agg(corrections=pl.len())
     return (
         read.join(imported, on="source", how="left")
         .join(counted, on="source", how="left")
         .join(days, on="source", how="left")
+        .join(correcting, on="key", how="left")
         .with_columns(
-            pl.col("imported", "faulty").fill_null(0),
+            pl.col("imported", "faulty", "corrections").fill_null(0),
             pl.col("rejected").fill_null(pl.lit([], dtype=CATALOG_SCHEMA["rejected"])),
         )
         .with_columns(rows=pl.col("imported") + pl.col("faulty"))

@@ -1,7 +1,7 @@
-"""A month's settlement: which files count, whether it may be published, and the reports.
+"""A month's settlement: whether it may be published, and the reports.
 
-A pure function of what is in the inbox now, the registry as it was known at a moment, and the rule.
-It reads S3 and writes nothing; `publication` does.
+A pure function of what was taken in, the registry as it was known at a moment, and the rule. It
+reads S3 and writes nothing; `publication` does.
 """
 
 import json
@@ -9,30 +9,30 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
 
 from tasks.allocation import RULE_VERSION, Inputs, WhatIf, allocate
-from tasks.catalog import current, read_catalog
 from tasks.core import ledger
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Input, Report, Settlement, SiteStatement, Terms, Totals, aud
 from tasks.core.settings import Settings
-from tasks.io.object_store import ObjectStore, ObjectVersion
+from tasks.intake import Intake, guard, reasons
+from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import read_log
 from tasks.io.warehouse import rows, sql, warehouse
 
 PROGRAM = Path(__file__).parent
+PINNED = ("key", "etag", "import_id", "rejected_rows")  # what a run record says of a file
 FACTS = (
     "inputs",
     "as_of",
@@ -44,6 +44,8 @@ FACTS = (
     "failed_imports",
     "rows",
     "rejected_rows",
+    "at_stake",
+    "corrected_rows",
     "settled_events",
     "unassigned_events",
     "unassigned",
@@ -68,8 +70,7 @@ class Settled:
 def settle(
     store: ObjectStore,
     settings: Settings,
-    month: Month,
-    inbox: list[ObjectVersion],
+    intake: Intake,
     vpps: list[str],
     as_of: datetime,
     max_rejected_percent: float,
@@ -87,18 +88,20 @@ def settle(
             the month's rows were rejected. The message says what to do.
         CheckFailed: the books do not balance.
     """
-    catalog, _ = read_catalog(store)
-    files = current(catalog, inbox)
-    if missing := files.filter(pl.col("import_id").is_null())["key"].to_list():
-        raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
-    failed = _failed(files, month, settings.timezone)
-    counting, duplicates = _counting(files, month)
-    guard(counting, failed, max_rejected_percent, allow_failed_imports, month)
+    guard(intake, max_rejected_percent, allow_failed_imports)
+    month, counting = intake.month, intake.counting
     log = seen(read_log(store), as_of)
     inputs = _digest(settings, month, counting, log)
+    of_intake = {
+        "rejected": reasons(intake.rejected),
+        "rejected_rows": intake.rejected.height,
+        "at_stake": intake.at_stake,
+        "corrected_rows": intake.corrected_rows,
+        "duplicates": intake.duplicates,
+        "failed_imports": intake.failed,
+    }
     if known is not None and known.inputs == inputs and (facts := _facts_of(store, known)):
-        facts |= {"duplicates": duplicates, "failed_imports": failed}
-        return Settled(month, [], facts, is_known=True)
+        return Settled(month, [], facts | of_intake, is_known=True)
     with allocated(store, month, as_of, counting, log, what_if) as connection:
         unassigned = rows(connection, sql("allocation/unassigned"))
         reports = reports_on(connection, month, vpps, unassigned)
@@ -108,17 +111,13 @@ def settle(
         "as_of": as_of.astimezone(UTC).isoformat(),
         "registry_seq": log.count(b"\n"),
         "rule_version": RULE_VERSION,
-        "files": counting.select("key", "etag", "import_id", "rows", "imported").to_dicts(),
-        "rejected": _rejected(counting),
-        "duplicates": duplicates,
-        "failed_imports": failed,
+        "files": counting.select(*PINNED, "rows", "imported").to_dicts(),
         "rows": int(counting["rows"].sum()),
-        "rejected_rows": int(counting["rejected_rows"].sum()),
         "settled_events": int(settled_events),
         "unassigned_events": sum(site["events"] for site in unassigned),
         "unassigned": [{**site, "energy_kwh": float(site["energy_kwh"])} for site in unassigned],
     }
-    return Settled(month, reports, facts)
+    return Settled(month, reports, facts | of_intake)
 
 
 def seen(log: bytes, as_of: datetime) -> bytes:
@@ -132,7 +131,7 @@ def seen(log: bytes, as_of: datetime) -> bytes:
 def _digest(settings: Settings, month: Month, counting: pl.DataFrame, log: bytes) -> str:
     """Name all that a month's reports on all VPPs are a function of, this program included."""
     digest = sha256(f"{month} {settings.timezone} {_program()}".encode())
-    for file in counting.select("key", "etag", "import_id", "source").iter_rows():
+    for file in counting.select(*PINNED, "source").iter_rows():
         digest.update(f"\n{file}".encode())
     digest.update(log)
     return digest.hexdigest()
@@ -175,80 +174,6 @@ def allocated(
         with warehouse(folder) as connection:
             allocate(connection, Inputs(month, as_of, counting, daily, changes, tuple(what_if)))
             yield connection
-
-
-def guard(
-    counting: pl.DataFrame,
-    failed: list[dict[str, str]],
-    max_rejected_percent: float,
-    allow_failed_imports: bool,
-    month: Month,
-) -> None:
-    """Refuse a month whose input cannot be trusted, unless that was allowed in so many words."""
-    if failed and not allow_failed_imports:
-        named = "; ".join(f"{file['key']}: {file['failed']}" for file in failed[:10])
-        raise Refused(
-            f"{month} is not settled: {len(failed)} file(s) that could matter to it could not be "
-            f"read: {named}. Replace or delete them, or run with allow_failed_imports"
-        )
-    count, rejected = int(counting["rows"].sum()), int(counting["rejected_rows"].sum())
-    if rejected * 100 > max_rejected_percent * count:
-        raise Refused(
-            f"{month} is not settled: {rejected} of its {count} rows were rejected "
-            f"({rejected * 100 / count:.1f}%, at most {max_rejected_percent:g}% are allowed): "
-            + "; ".join(
-                f"{file['key']}: "
-                + ", ".join(f"{n} {reason}" for reason, n in file["reasons"].items())
-                for file in _rejected(counting)[:10]
-            )
-            + ". Upload corrected files, or run with a higher max_rejected_percent"
-        )
-
-
-def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[dict[str, str]]:
-    """Return the files that could not be read and could hold events of the month.
-
-    Nobody knows which days such a file is about; but one that was last written before the month
-    began cannot be about it.
-    """
-    began = datetime.combine(month.first_day, time(), ZoneInfo(timezone)).astimezone(UTC)
-    return (
-        files.filter(pl.col("failed").is_not_null() & (pl.col("last_modified") >= began))
-        .select("key", "failed")
-        .to_dicts()
-    )
-
-
-def _counting(files: pl.DataFrame, month: Month) -> tuple[pl.DataFrame, list[dict[str, str]]]:
-    """Return the files that count for the month, and which others have the content of which.
-
-    A file counts when its days touch the month, or when all its rows were rejected so that nobody
-    knows. Of files with the same content the first by key counts.
-    """
-    touching = files.filter(
-        pl.col("failed").is_null()
-        & (pl.col("first_day").is_null() | (pl.col("first_day") <= month.last_day))
-        & (pl.col("last_day").is_null() | (pl.col("last_day") >= month.first_day))
-        & (pl.col("rows") > 0)
-    ).with_columns(
-        rejected_rows=pl.col("rows") - pl.col("imported"),
-        counts=pl.col("key").first().over("sha256", order_by="key"),
-    )
-    is_first = pl.col("key") == pl.col("counts")
-    duplicates = touching.filter(~is_first).select("key", pl.col("counts").alias("same_as"))
-    return touching.filter(is_first), duplicates.to_dicts()
-
-
-def _rejected(counting: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the files with rejected rows: key, where the rows are, and how many by reason."""
-    return [
-        {
-            "key": file["key"],
-            "rows": f"imports/{file['import_id']}/rejected.csv",
-            "reasons": {entry["reason"]: entry["rows"] for entry in file["rejected"]},
-        }
-        for file in counting.filter(pl.col("rejected_rows") > 0).iter_rows(named=True)
-    ]
 
 
 def _daily(store: ObjectStore, counting: pl.DataFrame, folder: Path) -> list[Path]:

@@ -5,6 +5,8 @@ on S3. What a person can mend ends a run as failed with a sentence, not with a t
 never retried; a network that fails is, with backoff and jitter.
 """
 
+import atexit
+import gc
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -46,6 +48,8 @@ from tasks.core.settings import Settings
 from tasks.dispute import put_bundle
 from tasks.events import grouped, import_objects
 from tasks.explanation import explain
+from tasks.intake import Intake, put_rejected
+from tasks.intake import take_in as intake_of
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion, Scratch
 from tasks.io.registry_log import append_changes, read_registry
 from tasks.publication import (
@@ -63,6 +67,11 @@ from tasks.publication import (
 )
 from tasks.settlement import Settled
 from tasks.verification import put_tables, verify
+
+# An interpreter that ends collects what is left in an order in which pydantic's time zones, which
+# Prefect's models hold, may go after what they need to go (pydantic's issue 12867): a process whose
+# work is done would end in a segmentation fault. What is frozen is not collected.
+atexit.register(gc.freeze)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -312,10 +321,21 @@ def look_at_published(month: Month) -> Standing:
     return standing(_store(), month)
 
 
-@_stage("settle {month}")
+@_stage("take in {month}")
+def take_in(month: Month, inbox: list[ObjectVersion], scratch: Path | None = None) -> Intake:
+    """Find what of the inbox counts for a month; list its rejected rows where they can be mended.
+
+    Before anything can be refused because of them.
+    """
+    store = _store(scratch)
+    intake = intake_of(store, Settings(), month, inbox)
+    put_rejected(store, intake)
+    return intake
+
+
+@_stage("settle {intake.month}")
 def settle(
-    month: Month,
-    inbox: list[ObjectVersion],
+    intake: Intake,
     asked: Asked,
     known: LastSettled | None,
     scratch: Path | None = None,
@@ -324,8 +344,7 @@ def settle(
     settled = settlement.settle(
         _store(scratch),
         Settings(),
-        month,
-        inbox,
+        intake,
         asked.vpps,
         asked.as_of,
         asked.max_rejected_percent,
@@ -372,7 +391,8 @@ def import_settle_publish(record: "RunRecord", month: Month, asked: Asked) -> No
         with record.stage("import"):
             inbox, record.facts["imported"] = import_new_files()
         with record.stage("settle"):
-            settled = settle(month, inbox, asked, known(before, asked))
+            record.intake = take_in(month, inbox)
+            settled = settle(record.intake, asked, known(before, asked))
         record.facts |= settled.facts
         if settled.is_known:
             record.outcome, record.facts["digest"] = "unchanged", before.ledger.digest
@@ -417,7 +437,8 @@ def preview(record: "RunRecord", month: Month, asked: Asked) -> None:
             for group in groups:
                 import_files(group, scratch)
         with record.stage("settle"):
-            settled = settle(month, inbox, asked, None, scratch)
+            record.intake = take_in(month, inbox, scratch)
+            settled = settle(record.intake, asked, None, scratch)
             planned = compare(before, settled, record.key, not asked.vpps)
     record.outcome, record.differences = "preview", planned.differences
     record.facts |= settled.facts
@@ -443,6 +464,7 @@ class RunRecord:
         self.facts: dict[str, Any] = {"parameters": parameters, "stages_seconds": {}}
         self.outcome = "failed"
         self.differences: dict[str, Difference] = {}
+        self.intake: Intake | None = None
         self.key = run_record_key(month, self.started, str(runtime.flow_run.id))
 
     @contextmanager
@@ -512,7 +534,8 @@ def show(record: RunRecord) -> None:
     announcements.show_settlement(
         store, record.month, record.outcome, record.facts, record.differences
     )
-    announcements.show_rejected(store, record.month, record.facts)
+    if record.intake:
+        announcements.show_rejected(record.intake)
 
 
 @_stage("close {month}")
@@ -556,7 +579,8 @@ def _late_data(
     everything = asked([], None, None, allow_failed_imports=False, what_if=[])
     before = look_at_published(month)
     try:
-        settled = settle(month, inbox, everything, known(before, everything), scratch)
+        intake = take_in(month, inbox, scratch)
+        settled = settle(intake, everything, known(before, everything), scratch)
     except Refused as problem:
         return [announcements.LateData(month, is_closed, [], [], str(problem))]
     if settled.is_known:

@@ -30,7 +30,7 @@ from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import LOG_KEY, read_log
 from tasks.io.warehouse import rows, sql
 from tasks.publication import ledger_key, report_key, run_records
-from tasks.settlement import allocated, reports_on
+from tasks.settlement import PINNED, allocated, reports_on
 
 _SHOWN_DIFFERENCES = 5
 
@@ -158,17 +158,19 @@ def pinned(store: ObjectStore, record: dict[str, Any]) -> Pinned:
     Raises:
         Refused: a file's rows or lines of the registry are gone, or are not those of then.
     """
-    used = {(file["key"], file["etag"]): file["import_id"] for file in record["files"]}
-    named = pl.DataFrame(list(used), schema={"key": pl.String, "etag": pl.String}, orient="row")
+    named = pl.DataFrame(
+        [[file[name] for name in PINNED] for file in record["files"]],
+        schema=dict(zip(PINNED, (pl.String, pl.String, pl.String, pl.Int64), strict=True)),
+        orient="row",
+    ).rename({"import_id": "pinned"})
     catalog, _ = read_catalog(store)
-    files = named.join(catalog, on=["key", "etag"], how="left", maintain_order="left").with_columns(
-        rejected_rows=pl.col("rows") - pl.col("imported")
-    )
-    for key, etag, import_id in files.select("key", "etag", "import_id").iter_rows():
-        if import_id != used[key, etag]:
+    files = named.join(catalog, on=["key", "etag"], how="left", maintain_order="left")
+    for file in files.iter_rows(named=True):
+        if file["import_id"] != file["pinned"]:
             raise Refused(
-                f"{key} (ETag {etag}) was import {used[key, etag]} for {record['key']}; "
-                f"the catalog has {import_id or 'none of it'}: restore imports/catalog.parquet"
+                f"{file['key']} (ETag {file['etag']}) was import {file['pinned']} for "
+                f"{record['key']}; the catalog has {file['import_id'] or 'none of it'}: restore "
+                "imports/catalog.parquet"
             )
     lines = read_log(store).splitlines(keepends=True)
     if len(lines) < record["registry_seq"]:

@@ -11,6 +11,7 @@ from tasks.core.registry import parse_change
 from tasks.core.report import Report
 from tasks.core.settings import Settings
 from tasks.events import grouped, import_objects
+from tasks.intake import take_in
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
 from tasks.publication import (
@@ -57,8 +58,7 @@ class Place:
         return settle(
             self.store,
             self.settings,
-            Month.parse(month),
-            list_inbox(self.store),
+            take_in(self.store, self.settings, Month.parse(month), list_inbox(self.store)),
             [],
             as_of or datetime.now(UTC),
             max_rejected_percent=100,

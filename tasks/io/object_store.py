@@ -30,7 +30,6 @@ _PARALLEL_REQUESTS = 16
 _ONE_PUT_BYTES = 8 << 20
 # Parts cost a request each and gain only with very large files (AWS: from 100 MB).
 _TRANSFER = TransferConfig(multipart_threshold=100 << 20, multipart_chunksize=32 << 20)
-_BEGINNING_BYTES = 64 << 10
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
@@ -201,14 +200,6 @@ class ObjectStore:
             raise
         return True
 
-    def beginning(self, key: str) -> bytes:
-        """Return the first 64 KiB of an object, cut at the end of a line."""
-        answer = self.client.get_object(
-            Bucket=self.bucket, Key=self.prefix + key, Range=f"bytes=0-{_BEGINNING_BYTES - 1}"
-        )
-        data = answer["Body"].read()
-        return data if len(data) < _BEGINNING_BYTES else data[: data.rfind(b"\n") + 1]
-
     def link(self, action: Literal["get_object", "put_object"], key: str, seconds: int) -> str:
         """Return a presigned URL with which anybody may read or write this key for a while."""
         return self.client.generate_presigned_url(
@@ -219,21 +210,29 @@ class ObjectStore:
         """Delete an object, if it is there."""
         self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
+    def read_all(self, keys: Sequence[str]) -> list[bytes]:
+        """Return the bytes of immutable objects, read some at a time.
+
+        Raises:
+            Refused: one is missing.
+        """
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            return list(pool.map(self._immutable, keys))
+
     def download(self, keys: Sequence[str], paths: Sequence[Path]) -> None:
         """Bring immutable objects to files, some at a time.
 
         Raises:
             Refused: one is missing.
         """
-
-        def bring(key: str, path: Path) -> None:
-            found = self.read(key)
-            if found is None:
-                raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
-            path.write_bytes(found[0])
-
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            list(pool.map(bring, keys, paths))
+            list(pool.map(lambda key, path: path.write_bytes(self._immutable(key)), keys, paths))
+
+    def _immutable(self, key: str) -> bytes:
+        found = self.read(key)
+        if found is None:
+            raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
+        return found[0]
 
 
 class Scratch(ObjectStore):
@@ -250,11 +249,6 @@ class Scratch(ObjectStore):
         """Return what was written here, or else what is on S3."""
         path = self._path(key)
         return (path.read_bytes(), "scratch") if path.exists() else super().read(key)
-
-    def beginning(self, key: str) -> bytes:
-        """Return the beginning of what was written here, or else of what is on S3."""
-        path = self._path(key)
-        return path.read_bytes()[:_BEGINNING_BYTES] if path.exists() else super().beginning(key)
 
     def write(self, key: str, data: bytes, content_type: str = "application/json") -> None:
         """Keep it here."""

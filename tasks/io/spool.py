@@ -31,6 +31,8 @@ except ImportError:
     from backports.zstd import ZstdError, ZstdFile
 
 COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
+# With these two, a row says which rejected row of which file it corrects.
+CORRECTS = ("CORRECTS_FILE", "CORRECTS_LINE")
 _PARALLEL_READS = 16
 _SMALL_CHUNK = (
     64 << 10
@@ -89,7 +91,9 @@ def spool(
             try:
                 header, chunks = _unpacked(version.key, body)
                 columns = _columns(header)
-                source.ignored_columns = tuple(name for name in columns if name not in COLUMNS)
+                source.ignored_columns = tuple(
+                    name for name in columns if name not in COLUMNS + CORRECTS
+                )
                 if columns not in files:
                     files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
                     handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
@@ -212,7 +216,7 @@ def _columns(line: bytes) -> tuple[str, ...]:
         raise Unreadable(
             f"missing column {', '.join(missing)} in the first line {text[:200]!r}{hint}"
         )
-    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+    if twice := [name for name in COLUMNS + CORRECTS if names.count(name) > 1]:
         raise Unreadable(f"column {', '.join(twice)} stands twice in the first line {text[:200]!r}")
     return names
 

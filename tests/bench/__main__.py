@@ -35,6 +35,7 @@ from tasks.core.month import Month
 from tasks.core.registry import parse_change
 from tasks.core.settings import Settings
 from tasks.events import grouped, import_objects
+from tasks.intake import take_in
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
 from tasks.publication import (
@@ -132,8 +133,7 @@ def ours(store: ObjectStore, settings: Settings) -> Stages:
         lambda: settle(
             store,
             settings,
-            MONTH,
-            list_inbox(store),
+            take_in(store, settings, MONTH, list_inbox(store)),
             [],
             datetime.now(UTC),
             5.0,
