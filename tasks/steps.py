@@ -5,8 +5,8 @@ on S3. What a person can mend ends a run as failed with a sentence, not with a t
 never retried; a network that fails is, with backoff and jitter.
 """
 
-import atexit
-import gc
+import _datetime  # type: ignore[import-not-found]
+import ctypes
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -68,10 +68,10 @@ from tasks.publication import (
 from tasks.settlement import Settled
 from tasks.verification import put_tables, verify
 
-# An interpreter that ends collects what is left in an order in which pydantic's time zones, which
-# Prefect's models hold, may go after what they need to go (pydantic's issue 12867): a process whose
-# work is done would end in a segmentation fault. What is frozen is not collected.
-atexit.register(gc.freeze)
+# Python frees datetime's C interface before the last garbage, and the time zones of pydantic, which
+# are in Prefect's models, are freed by it: a process that was done ended in a segmentation fault
+# now and then (pydantic's issue 12867). With one more reference the interface stays.
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_datetime.datetime_CAPI))
 
 P = ParamSpec("P")
 R = TypeVar("R")
