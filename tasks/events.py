@@ -343,9 +343,10 @@ def _origin(file: SpoolFile) -> Callable[[pl.Series], tuple[pl.Series, pl.Series
 
 def _sites(texts: pl.Series) -> pl.Series:
     """Read NMIs as the 10 characters that name the site; null for all else."""
-    # All in one text, since a regex costs more to begin than to run.
+    # Each once, as there are fewer sites than events; and all in one text, since a regex costs more
+    # to begin than to run.
     is_ten = not texts.has_nulls() and (texts.str.len_bytes() == 10).all()
-    if is_ten and texts.str.join().str.contains(f"^({NMI_PATTERN})*$").all():
+    if is_ten and texts.unique().str.join().str.contains(f"^({NMI_PATTERN})*$").all():
         return texts
     trimmed = texts.str.strip_chars()
     nmis = _where(trimmed.str.contains(_NMI_IN_ANY_CASE), trimmed).str.to_uppercase()
@@ -381,8 +382,7 @@ def _decimals(texts: pl.Series, dtype: pl.Decimal) -> pl.Series:
     whole_digits = dtype.precision - dtype.scale
     longest = cast(int | None, texts.str.len_bytes().max())
     if longest is not None and longest <= min(7, whole_digits):
-        together = texts.str.join()
-        if not any(together.str.contains(e, literal=True).any() for e in "eE"):
+        if not texts.str.join().str.contains("[eE]").any():
             numbers = texts.cast(dtype, strict=False)
             if not numbers.has_nulls():
                 return numbers
@@ -427,9 +427,9 @@ def _market_days(timezone: str) -> Callable[[pl.Series], pl.Series]:
 
     def days_of_runs(texts: pl.Series) -> pl.Series:
         runs = texts.rle().struct.field("value")  # in files in the order of time, few
-        if 2 * runs.len() > texts.len():
+        if 8 * runs.len() > texts.len():
             return days_of_distinct(texts)
-        return days_of_distinct(runs).gather(texts.rle_id())
+        return days(runs).gather(texts.rle_id())
 
     return days_of_runs
 

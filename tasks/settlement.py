@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from tasks.allocation import RULE_VERSION, Inputs, WhatIf, allocate
 from tasks.core import ledger
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.report import Input, Report, Settlement, SiteStatement, Terms, Totals, aud
+from tasks.core.report import Report, Totals, aud
 from tasks.core.settings import Settings
 from tasks.intake import Intake, guard, reasons
 from tasks.io.object_store import ObjectStore
@@ -104,7 +103,7 @@ def settle(
         return Settled(month, [], facts | of_intake, is_known=True)
     with allocated(store, month, as_of, counting, log, what_if) as connection:
         unassigned = rows(connection, sql("allocation/unassigned"))
-        reports = reports_on(connection, month, vpps, unassigned)
+        reports = reports_on(connection, month, vpps)
         settled_events = _one(connection, "select coalesce(sum(events), 0) from site_months")
     facts = {
         "inputs": inputs,
@@ -211,10 +210,7 @@ def _wanted(connection: duckdb.DuckDBPyConnection, vpps: list[str]) -> list[str]
 
 
 def reports_on(
-    connection: duckdb.DuckDBPyConnection,
-    month: Month,
-    vpps: list[str],
-    unassigned: list[dict[str, Any]],
+    connection: duckdb.DuckDBPyConnection, month: Month, vpps: list[str]
 ) -> list[Report]:
     """Return the reports on the VPPs named (all, where none is), as revision 1, in order of id.
 
@@ -222,27 +218,23 @@ def reports_on(
         Refused: a named VPP is unknown.
     """
 
-    def by_vpp(statement: str) -> dict[str, list[dict[str, Any]]]:
-        found = rows(connection, statement)
-        return {vpp: list(group) for vpp, group in groupby(found, key=lambda row: row["vpp"])}
+    def by_vpp(statement: str) -> dict[str, dict[str, Any]]:
+        return {row.pop("vpp"): row for row in rows(connection, statement)}
 
-    sites = by_vpp(
-        "select * from site_statements join site_months using (vpp, nmi) order by vpp, nmi"
-    )
-    terms = by_vpp(sql("allocation/report_terms"))
+    statements = by_vpp("select * from vpp_statements")
+    sites = by_vpp(sql("allocation/report_sites"))
     files = by_vpp(sql("allocation/report_inputs"))
-    seqs = dict(connection.execute(sql("allocation/report_registry_seq")).fetchall())
-    statements = by_vpp("select * from vpp_statements order by vpp")
-    outside = {site["nmi"]: site["events"] for site in unassigned}
+    terms = by_vpp(sql("allocation/report_terms"))
+    seqs = by_vpp(sql("allocation/report_registry_seq"))
     return [
         _report(
             month,
-            seqs[vpp],
-            statements[vpp][0],
-            sites.get(vpp, []),
-            terms[vpp],
-            files.get(vpp, []),
-            sum(outside.get(site["nmi"], 0) for site in sites.get(vpp, [])),
+            vpp,
+            statements[vpp],
+            **sites.get(vpp, {"sites": [], "unassigned_events": 0}),
+            **files.get(vpp, {"inputs": [], "rejected_rows": 0}),
+            **terms[vpp],
+            **seqs[vpp],
         )
         for vpp in _wanted(connection, vpps)
     ]
@@ -250,50 +242,33 @@ def reports_on(
 
 def _report(
     month: Month,
-    seq: int,
-    vpp: dict[str, Any],
+    vpp: str,
+    statement: dict[str, Any],
     sites: list[dict[str, Any]],
-    terms: list[dict[str, Any]],
-    files: list[dict[str, Any]],
-    unassigned_events: int,
+    **rests_on: Any,
 ) -> Report:
-    absorbs = vpp["negative_balances"] == "vpp"
-    return Report(
-        vpp=vpp["name"],
-        month=str(month),
-        totals=Totals(
-            total_revenue=aud(vpp["total_revenue_cents"]),
-            vpp_ad_valorem_fee=aud(vpp["ad_valorem_cents"]),
-            vpp_cost_only=aud(vpp["cost_only_cents"]),
-            vpp_total_revenue=aud(vpp["vpp_total_revenue_cents"]),
-            site_total_revenue_after_fees=aud(vpp["sites_after_fees_cents"]),
-            vpp_daily_fees=aud(vpp["fee_cents"]),
-            vpp_loss_absorbed=aud(vpp["loss_absorbed_cents"]) if absorbs else None,
-        ),
-        sites={
-            site["nmi"]: SiteStatement(
-                nmi=site["nmi"],
-                address=site["address"],
-                site_capacity_kwh=site["site_capacity_kwh"],
-                site_revenue_before_fees=aud(site["before_fees_cents"]),
-                site_daily_fee=aud(site["fee_cents"]),
-                site_revenue_after_fees=aud(site["after_fees_cents"]),
-                member_days=site["member_days"],
-                events=site["events"],
-                energy_charged_kwh=site["energy_charged_kwh"],
-                energy_discharged_kwh=site["energy_discharged_kwh"],
-            )
-            for site in sites
-        },
-        settlement=Settlement(
-            revision=1,
-            vpp_id=vpp["vpp"],
-            terms=[Terms(**{k: v for k, v in row.items() if k != "vpp"}) for row in terms],
-            inputs=[Input(key=row["key"], etag=row["etag"], rows=row["rows"]) for row in files],
-            registry_seq=seq,
-            rejected_rows=sum(row["rejected_rows"] for row in files),
-            unassigned_events=unassigned_events,
-        ),
+    """Return a report; `rests_on` is of its part `settlement`.
+
+    All that is validated at once, since a portfolio has as many sites and files as it likes.
+    """
+    absorbs = statement["negative_balances"] == "vpp"
+    totals = Totals(
+        total_revenue=aud(statement["total_revenue_cents"]),
+        vpp_ad_valorem_fee=aud(statement["ad_valorem_cents"]),
+        vpp_cost_only=aud(statement["cost_only_cents"]),
+        vpp_total_revenue=aud(statement["vpp_total_revenue_cents"]),
+        site_total_revenue_after_fees=aud(statement["sites_after_fees_cents"]),
+        vpp_daily_fees=aud(statement["fee_cents"]),
+        vpp_loss_absorbed=aud(statement["loss_absorbed_cents"]) if absorbs else None,
+    )
+    return Report.model_validate(
+        {
+            "vpp": statement["name"],
+            "month": str(month),
+            "totals": totals,
+            "sites": {site["nmi"]: site for site in sites},
+            "settlement": {"revision": 1, "vpp_id": vpp, **rests_on},
+        }
     )
 
 

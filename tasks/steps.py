@@ -272,12 +272,12 @@ def import_files(files: list[ObjectVersion], scratch: Path | None = None) -> pl.
 def import_new_files(folder: str = "") -> tuple[list[ObjectVersion], dict[str, Any]]:
     """Import all that is new in a folder of the inbox.
 
-    Files that are replaced while they are read, and files that arrive meanwhile, are taken in
-    another round.
+    Where a file is replaced before it is read, all is listed again; what arrives meanwhile is for
+    the next run.
 
     Returns:
-        The inbox as it was when all that was in it was imported, and how many rows were imported,
-        and were not, by reason.
+        The inbox as it was listed, all of it imported, and how many rows were imported, and were
+        not, by reason.
     """
     frames: list[pl.DataFrame] = []
     inbox, groups, already = new_files(folder)
@@ -285,6 +285,9 @@ def import_new_files(folder: str = "") -> tuple[list[ObjectVersion], dict[str, A
         if not groups:
             break
         frames += _with_progress(import_files.task.map(groups))
+        read = {version for frame in frames for version in frame.select("key", "etag").iter_rows()}
+        if all((listed.key, listed.etag) in read for group in groups for listed in group):
+            break
         inbox, groups, _ = new_files(folder)
     imported = pl.concat(frames) if frames else already.clear()
     reasons = imported.select("rejected").explode("rejected").unnest("rejected").drop_nulls()

@@ -28,7 +28,6 @@ from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import LOG_KEY, read_log
-from tasks.io.warehouse import rows, sql
 from tasks.publication import ledger_key, report_key, run_records
 from tasks.settlement import PINNED, allocated, reports_on
 
@@ -196,8 +195,7 @@ def rebuilt_report(
     connection: duckdb.DuckDBPyConnection, month: Month, vpp: str, revision: int
 ) -> Report:
     """Return a VPP's report as the rebuilt tables have it."""
-    unassigned = rows(connection, sql("allocation/unassigned"))
-    [report] = reports_on(connection, month, [vpp], unassigned)
+    [report] = reports_on(connection, month, [vpp])
     return report.revised(revision)
 
 

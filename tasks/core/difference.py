@@ -138,16 +138,16 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Values]
 
 
 def _file_causes(before: list[Input], after: list[Input]) -> Iterable[Cause]:
-    was, is_ = ({file.key: file for file in files} for files in (before, after))
+    was, is_ = ({file["key"]: file for file in files} for files in (before, after))
     for key in sorted(was.keys() | is_.keys()):
         old, new = was.get(key), is_.get(key)
-        if old and new and old.etag == new.etag:
+        if old and new and old["etag"] == new["etag"]:
             continue
         yield Cause(
             cause="file replaced" if old and new else "file added" if new else "file removed",
             key=key,
-            etag=Values(before=old and old.etag, after=new and new.etag),
-            rows=Values(before=old.rows if old else 0, after=new.rows if new else 0),
+            etag=Values(before=old and old["etag"], after=new and new["etag"]),
+            rows=Values(before=old["rows"] if old else 0, after=new["rows"] if new else 0),
         )
 
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, with_config
 from pydantic.json_schema import SkipJsonSchema
+from typing_extensions import TypedDict  # pydantic reads the one of `typing` from Python 3.12
 
 SCHEMA_VERSION = 1
 
@@ -73,12 +74,16 @@ class Terms(_Model):
     negative_balances: str
 
 
-class Input(_Model):
-    """A file with events that count in this report."""
+@with_config(ConfigDict(extra="forbid"))
+class Input(TypedDict):
+    """A file with events that count in this report.
+
+    No model, since there may be thousands: a dictionary is read in a quarter of the time.
+    """
 
     key: str
     etag: str
-    rows: int = Field(description="Its events that count here.")
+    rows: Annotated[int, Field(description="Its events that count here.")]
 
 
 class Settlement(_Model):

@@ -30,6 +30,7 @@ _PARALLEL_REQUESTS = 16
 _ONE_PUT_BYTES = 8 << 20
 # Parts cost a request each and gain only with very large files (AWS: from 100 MB).
 _TRANSFER = TransferConfig(multipart_threshold=100 << 20, multipart_chunksize=32 << 20)
+_BROKEN = (ResponseStreamingError, IncompleteReadError, HTTPClientError)  # in mid-body
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
@@ -101,16 +102,19 @@ class ObjectStore:
     def read(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag, or None where there is none."""
         try:
-            head = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 return None
             raise
-        etag = head["ETag"].strip('"')
+        etag = answer["ETag"].strip('"')
         try:
-            return b"".join(self.stream(key, etag)), etag
-        except ChangedMeanwhile:
-            return self.read(key)
+            return answer["Body"].read(), etag
+        except _BROKEN:
+            try:
+                return b"".join(self.stream(key, etag)), etag
+            except ChangedMeanwhile:
+                return self.read(key)
 
     def stream(self, key: str, etag: str) -> Iterator[bytes]:
         """Yield the bytes of exactly this version, going on where a connection broke.
@@ -136,7 +140,7 @@ class ObjectStore:
                     broken = 0
                     yield chunk
                 return
-            except (ResponseStreamingError, IncompleteReadError, HTTPClientError):
+            except _BROKEN:
                 broken += 1
                 if broken == 8:
                     raise

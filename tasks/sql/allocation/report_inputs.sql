@@ -1,5 +1,6 @@
--- The files that a VPP's report rests on: one row per VPP and inbox object with events
--- of its sites.
+-- The files that a VPP's report rests on, those with events of its sites: one row per
+-- VPP, with the list of its files in the order of their keys and how many of their rows
+-- were rejected.
 with counted as (
     select
         vpp,
@@ -12,11 +13,12 @@ with counted as (
 
 select
     counted.vpp,
-    counted.key,
-    inputs.etag,
-    counted.rows,
-    inputs.rejected_rows
+    list(
+        { key: counted.key, etag: inputs.etag, rows: counted.rows }
+        order by counted.key
+    ) as inputs,
+    sum(inputs.rejected_rows)::bigint as rejected_rows
 from counted
 inner join inputs
     on counted.key = inputs.key
-order by counted.vpp, counted.key
+group by counted.vpp
