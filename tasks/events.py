@@ -381,11 +381,11 @@ def _decimals(texts: pl.Series, dtype: pl.Decimal) -> pl.Series:
     """
     whole_digits = dtype.precision - dtype.scale
     longest = cast(int | None, texts.str.len_bytes().max())
-    if longest is not None and longest <= min(7, whole_digits):
-        if not texts.str.join().str.contains("[eE]").any():
-            numbers = texts.cast(dtype, strict=False)
-            if not numbers.has_nulls():
-                return numbers
+    is_short = longest is not None and longest <= min(7, whole_digits)
+    if is_short and not texts.str.join().str.contains("[eE]").any():
+        numbers = texts.cast(dtype, strict=False)
+        if not numbers.has_nulls():
+            return numbers
     plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
     if not texts.str.contains(plain).all():
         texts = texts.str.strip_chars()

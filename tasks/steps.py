@@ -25,6 +25,7 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from prefect import get_run_logger, runtime, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
@@ -33,6 +34,7 @@ from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
 from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
+from prefect.utilities.annotations import quote
 
 from tasks import announcements, settlement
 from tasks.allocation import WhatIf
@@ -125,10 +127,14 @@ class Stage(Generic[P, R]):
             retry_jitter_factor=0.5,
             retry_condition_fn=_is_passing,
             persist_result=False,  # S3 says what is done, not Prefect
+            cache_policy=NO_CACHE,
         )(refusals_as_sentences(function))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        state: Any = self.task(*args, **{**kwargs, "return_state": True})  # type: ignore[arg-type]
+        # Quoted, as Prefect else looks into every site of every report for futures: for 1,000
+        # reports that took more than twice as long as to publish them.
+        quoted: dict[str, Any] = {name: quote(value) for name, value in kwargs.items()}
+        state: Any = self.task(*map(quote, args), return_state=True, **quoted)
         return cast(R, state.result())
 
 
@@ -239,6 +245,8 @@ def new_files(
 
 def _import_name() -> str:
     files = runtime.task_run.parameters["files"]
+    if isinstance(files, quote):  # called, not mapped
+        files = files.unquote()
     if len(files) == 1:
         return f"import {files[0].key}"
     return f"import {len(files)} files from {files[0].key}"

@@ -102,7 +102,8 @@ class ObjectStore:
     def read(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag, or None where there is none."""
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+            with self._bucket():
+                answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 return None

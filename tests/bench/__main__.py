@@ -1,16 +1,17 @@
 """The benchmark: `make bench`, or `make bench ARGS="--sizes 1 10 100"` (millions of events).
 
-Runs the real import, settlement and publication against an embedded S3 in a process of its own,
-and its peers in the same run on the same data, each in a process of its own:
+Runs the real flow, settle-month, against an embedded S3 and a Prefect server, each in a process of
+its own, and its peers in the same run on the same data, each in a process of its own:
 
-a  bare DuckDB, by hand: boto3 downloads the object, read_csv with typed columns into a table,
+a  bare DuckDB, by hand: boto3 downloads the objects, read_csv with typed columns into a table,
    then the sum per site and day. Nothing is validated or rejected, and there is no report.
 b  bare Polars: the same sums from its own S3 reader, streaming.
 c  a plain Python csv loop with an object a row, on the first million rows, scaled.
 d  the floor: `cat file > /dev/null`, and Polars' CSV parser counting bytes.
 
-Prints seconds, the ratio to (a), and the peak memory of the process that did it. Prefect's own part
-is measured by itself, on a running server.
+Prints seconds, the ratio to (a), and the peak memory of the process that did it. Ours are the
+stages that the run record has: import, settle, publish. What Prefect adds to them on a running
+server stands in a column of its own; its start, and that of Python, are in neither.
 """
 
 import argparse
@@ -22,45 +23,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
+from flows import up
+from tasks.catalog import list_inbox
 from tasks.core.month import Month
 from tasks.core.registry import parse_change
 from tasks.core.settings import Settings
-from tasks.events import grouped, import_objects
-from tasks.intake import take_in
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
-from tasks.publication import (
-    Standing,
-    is_made,
-    plan,
-    publish,
-    run_record_key,
-    standing,
-    write_run_record,
-)
-from tasks.settlement import Settled, settle
 
 MONTH = Month(2025, 9)
 MILLION = 1_000_000
+SITES = 10_000
 LOOPED_ROWS = MILLION
 
 
-def write_events(path: Path, rows: int, sites: int, first: int = 0) -> None:
-    """Write seeded events of one month: 5-minute marks in order, prices from -50 to 350 c/kWh."""
+def write_events(
+    path: Path, rows: int, sites: int = SITES, first: int = 0, of: int = 0, first_site: int = 0
+) -> None:
+    """Write seeded events of one month: 5-minute marks in order, prices from -50 to 350 c/kWh.
+
+    They are those from `first` on of `of` that fill the month (0: as many as there are rows).
+    """
     number = pl.int_range(first, first + rows, dtype=pl.Int64).alias("i")
     i = pl.col("i")
-    minutes = (i * 8640 // max(rows + first, 1)) * 5
+    minutes = (i * 8640 // (of or rows)) * 5
     pl.LazyFrame().select(number).select(
-        ("6" + (i * 7919 % sites).cast(pl.String).str.zfill(9)).alias("NMI"),
+        ("6" + (i * 7919 % sites + first_site).cast(pl.String).str.zfill(9)).alias("NMI"),
         (pl.datetime(2025, 9, 1) + pl.duration(minutes=minutes))
         .dt.strftime("%Y-%m-%dT%H:%M:%S")
         .alias("DATE"),
@@ -115,50 +111,16 @@ def timed(stages: Stages, name: str, call: Callable[[], Any]) -> Any:
 
 
 def ours(store: ObjectStore, settings: Settings) -> Stages:
-    """Import what is new, settle the month, publish."""
-    stages: Stages = {}
+    """Run settle-month, and return its stages as the run record has them, and what is Prefect's."""
+    from flows.settle import settle_month
 
-    def import_new() -> None:
-        inbox = list_inbox(store)
-        files = current(read_catalog(store)[0], inbox)
-        new = set(files.filter(pl.col("import_id").is_null())["key"])
-        for group in grouped([version for version in inbox if version.key in new]):
-            add_to_catalog(store, import_objects(store, settings.timezone, group))
-
-    before = standing(store, MONTH)
-    timed(stages, "import", import_new)
-    settled = timed(
-        stages,
-        "settle",
-        lambda: settle(
-            store,
-            settings,
-            take_in(store, settings, MONTH, list_inbox(store)),
-            [],
-            datetime.now(UTC),
-            5.0,
-            False,
-            known=before.ledger.settled
-            if all(is_made(store, before, vpp) for vpp in before.ledger.revisions)
-            else None,
-        ),
-    )
-    if not settled.is_known:
-        timed(stages, "publish", lambda: publish_all(store, before, settled))
-    return stages
-
-
-def publish_all(store: ObjectStore, before: Standing, settled: Settled) -> None:
-    """Publish, with the record of the run."""
-    started = datetime.now(UTC)
-    key = run_record_key(MONTH, started, "bench")
-    planned = plan(store, before, settled.reports, settled.facts, key, is_whole=True)
-    facts = settled.facts | {"reports": []}
-
-    def record() -> None:
-        write_run_record(store, key, MONTH, started, "bench", "bench", "published", facts)
-
-    publish(store, planned, record)
+    began = time.perf_counter()
+    result = settle_month(month=str(MONTH))
+    seconds = time.perf_counter() - began
+    found = store.read(result["run_record"])
+    assert found
+    stages: Stages = json.loads(found[0])["stages_seconds"]
+    return {**stages, "Prefect": seconds - sum(stages.values())}
 
 
 def transfer(store: ObjectStore, settings: Settings) -> Stages:
@@ -296,7 +258,8 @@ WORK = {
 def measure(work: str, prefix: str) -> tuple[Stages, int]:
     """Do one piece of work in a process of its own; return its stages and peak memory (MB)."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--work", work, "--prefix", prefix],
+        [sys.executable, "-m", "tests.bench", "--work", work],
+        env=os.environ | {"VPP_PREFIX": prefix},
         capture_output=True,
         text=True,
         check=False,
@@ -307,11 +270,15 @@ def measure(work: str, prefix: str) -> tuple[Stages, int]:
     return said["stages"], said["peak_mb"]
 
 
-def show(name: str, seconds: float, peak_mb: int, base: float | None, stages: Stages) -> None:
-    """Print one row of the table."""
+def show(name: str, stages: Stages, peak_mb: int, base: float | None) -> float:
+    """Print one row of the table; return its seconds, without what is Prefect's."""
+    prefect = stages.pop("Prefect", None)
+    seconds = sum(stages.values())
     ratio = f"{seconds / base:.2f}" if base else ""
     parts = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
-    print(f"| {name} | {seconds:.2f} | {ratio} | {peak_mb} | {parts} |", flush=True)
+    added = "" if prefect is None else f"{prefect:.2f}"
+    print(f"| {name} | {seconds:.2f} | {ratio} | {peak_mb} | {added} | {parts} |", flush=True)
+    return seconds
 
 
 def placed(name: str) -> tuple[ObjectStore, Settings]:
@@ -322,60 +289,71 @@ def placed(name: str) -> tuple[ObjectStore, Settings]:
 
 def head(title: str) -> None:
     """Print the head of a table."""
-    print(f"\n**{title}**\n\n| what | seconds | / (a) | peak MB | stages (s) |")
-    print("|---|--:|--:|--:|---|", flush=True)
+    print(
+        f"\n**{title}**\n\n| what | seconds | / (a) | peak MB | Prefect's part (s) | stages (s) |"
+    )
+    print("|---|--:|--:|--:|--:|---|", flush=True)
 
 
 def one_file(millions: int, folder: Path) -> None:
     """Measure one big file against all peers."""
     store, settings = placed(f"one-{millions}")
     path = folder / f"{millions}.csv"
-    write_events(path, millions * MILLION, 10_000)
+    write_events(path, millions * MILLION)
     store.upload(path, "events/2025-09.csv")
-    record_portfolio(store, settings, 100, 10_000)
+    record_portfolio(store, settings, 100, SITES)
     path.unlink()
     head(f"{millions} million events in one file, 10,000 sites in 100 VPPs")
     by_hand, by_hand_mb = measure("duckdb", settings.prefix)
-    base = sum(by_hand.values())
-    cold, cold_mb = measure("ours", settings.prefix)
-    again, again_mb = measure("ours", settings.prefix)
+    base = show("(a) bare DuckDB by hand", by_hand, by_hand_mb, sum(by_hand.values()))
+    cold = show("import, settle, publish (cold)", *measure("ours", settings.prefix), base)
+    show("the same again, nothing changed", *measure("ours", settings.prefix), base)
     alone, alone_mb = measure("transfer", settings.prefix)
-    show("import, settle, publish (cold)", sum(cold.values()), cold_mb, base, cold)
-    show("the same again, nothing changed", sum(again.values()), again_mb, base, again)
-    show("(a) bare DuckDB by hand", base, by_hand_mb, base, by_hand)
-    rest = sum(cold.values()) - alone["transfer"]
+    rest = cold - alone["transfer"]
     print(
         f"| cold without transfer, against (a) without download | {rest:.2f} "
         f"| {rest / by_hand['load and sum']:.2f} | {alone_mb} "
-        f"| transfer {alone['transfer']:.2f} |"
+        f"| | transfer {alone['transfer']:.2f} |"
     )
     for letter, work in (("b", "polars"), ("d", "floor")):
-        stages, peak = measure(work, settings.prefix)
-        show(f"({letter}) {work}", sum(stages.values()), peak, base, stages)
+        show(f"({letter}) {work}", *measure(work, settings.prefix), base)
     looped, looped_mb = measure("python", settings.prefix)
-    scaled = looped["a million rows"] * millions
-    show("(c) plain Python loop, scaled from a million rows", scaled, looped_mb, base, looped)
-    print(f"\nOurs, cold, is {scaled / sum(cold.values()):.0f} times as fast as (c).")
+    scaled = show(
+        "(c) plain Python loop, scaled from a million rows",
+        {"all rows": looped["a million rows"] * millions},
+        looped_mb,
+        base,
+    )
+    print(f"\nOurs, cold, is {scaled / cold:.0f} times as fast as (c).")
 
 
-def many_files(files: int, rows: int, folder: Path) -> None:
-    """Measure many files, and then one new one among them."""
+def many_files(name: str, write: Callable[[Path, int], None], files: int, folder: Path) -> None:
+    """Measure many files, then again, and then with one new one among them."""
     store, settings = placed(f"files-{files}")
+    path = folder / "part.csv"
     for number in range(files):
-        path = folder / "part.csv"
-        write_events(path, rows, 10_000, first=number * rows)
+        write(path, number)
         store.upload(path, f"events/{number:05d}.csv")
-    record_portfolio(store, settings, 100, 10_000)
-    head(f"{files:,} files of {rows:,} events")
+    record_portfolio(store, settings, 100, SITES)
+    head(f"{files:,} files, {name}, 10,000 sites in 100 VPPs")
     by_hand, by_hand_mb = measure("duckdb", settings.prefix)
-    base = sum(by_hand.values())
-    cold, cold_mb = measure("ours", settings.prefix)
-    show("import, settle, publish (cold)", sum(cold.values()), cold_mb, base, cold)
-    show("(a) bare DuckDB by hand", base, by_hand_mb, base, by_hand)
-    write_events(folder / "part.csv", rows, 10_000, first=files * rows)
-    store.upload(folder / "part.csv", "events/new.csv")
-    new, new_mb = measure("ours", settings.prefix)
-    show("one new file among them", sum(new.values()), new_mb, base, new)
+    base = show("(a) bare DuckDB by hand", by_hand, by_hand_mb, sum(by_hand.values()))
+    show("import, settle, publish (cold)", *measure("ours", settings.prefix), base)
+    show("the same again, nothing changed", *measure("ours", settings.prefix), base)
+    write(path, files)
+    store.upload(path, "events/new.csv")
+    show("one new file among them", *measure("ours", settings.prefix), base)
+
+
+def a_day(path: Path, number: int) -> None:
+    """Write a day's events of all sites; what comes after the 30th is of that day again."""
+    rows = 10 * MILLION // 30
+    write_events(path, rows - number // 30, first=number % 30 * rows, of=10 * MILLION)
+
+
+def a_site(path: Path, number: int) -> None:
+    """Write 50 events of one site."""
+    write_events(path, 50, sites=1, first_site=number)
 
 
 def many_sites(folder: Path) -> None:
@@ -386,8 +364,35 @@ def many_sites(folder: Path) -> None:
     record_portfolio(store, settings, 1000, 100_000)
     head("3 million events of 100,000 sites in 1,000 VPPs")
     for name in ("import, settle, publish (cold)", "the same again, nothing changed"):
-        stages, peak = measure("ours", settings.prefix)
-        show(name, sum(stages.values()), peak, None, stages)
+        show(name, *measure("ours", settings.prefix), None)
+
+
+@contextmanager
+def servers(home: str) -> Iterator[None]:
+    """Run an S3 server and a Prefect server, and point this process and its children at them."""
+    environment = up.environment(home) | {"PREFECT_LOGGING_LEVEL": "ERROR"}
+    os.environ |= environment
+    commands = (
+        (up.S3_URL, "moto_server", "-H", "127.0.0.1", "-p", str(up.S3_PORT)),
+        (f"{up.PREFECT_URL}/api/health", "prefect", "server", "start", "--no-ui"),
+    )
+    started = []
+    try:
+        for url, program, *arguments in commands:
+            if up.answers(url):
+                sys.exit(f"{url} is taken; end what listens there first")
+            process = subprocess.Popen(
+                [up.BIN / program, *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            started.append(process)
+            up.wait(program, lambda url=url: up.answers(url), process)  # type: ignore[misc]
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+            process.wait()
 
 
 def main() -> None:
@@ -396,42 +401,28 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10])
     parser.add_argument("--only-sizes", action="store_true", help="leave out the other tables")
     parser.add_argument("--work", choices=WORK)
-    parser.add_argument("--prefix", default="")
     options = parser.parse_args()
+    settings = Settings()
     if options.work:
-        settings = Settings(prefix=options.prefix)
         stages = WORK[options.work](ObjectStore(settings), settings)
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps({"stages": stages, "peak_mb": peak_mb}))
         return
-    server = subprocess.Popen(
-        [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", "9555"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.environ |= {
-        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9555",
-        "AWS_ACCESS_KEY_ID": "embedded",
-        "AWS_SECRET_ACCESS_KEY": "embedded",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    try:
-        time.sleep(3)
-        settings = Settings()
-        ObjectStore(settings).client.create_bucket(Bucket=settings.bucket)
-        versions = f"Polars {pl.__version__}, DuckDB {duckdb.__version__}"
-        print(f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores")
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as home:
+        began = time.perf_counter()
+        with servers(home):
+            ObjectStore(settings).client.create_bucket(Bucket=settings.bucket)
+            versions = f"Polars {pl.__version__}, DuckDB {duckdb.__version__}"
+            print(
+                f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores; both "
+                f"servers were up after {time.perf_counter() - began:.0f} s"
+            )
             for millions in options.sizes:
-                one_file(millions, Path(folder))
+                one_file(millions, Path(home))
             if not options.only_sizes:
-                many_files(30, 333_333, Path(folder))
-                many_files(5000, 50, Path(folder))
-                many_sites(Path(folder))
-    finally:
-        server.terminate()
-        server.wait()
+                many_files("a day of 333,333 events each", a_day, 30, Path(home))
+                many_files("50 events of one site each", a_site, 5000, Path(home))
+                many_sites(Path(home))
 
 
 if __name__ == "__main__":

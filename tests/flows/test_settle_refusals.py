@@ -12,6 +12,10 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 GOOD = "9876543210,2025-09-03,Discharge,1,1"
 BAD = "9876543210,2025-09-03,Discharge,much,1"
+MEND = (
+    "Mend them in rejected/2025-09.csv and upload that to the inbox, replace the files, or run "
+    "with a higher max_rejected_percent"
+)
 SCHEMA_MESSAGE = "missing column NMI, DATE, EVENT_TYPE, ENERGY, TARIFF in the first line"
 
 
@@ -35,22 +39,19 @@ REFUSED = {
         {"more.csv": HEADER + f"{GOOD}\n" * 16 + f"{BAD}\n"},
         {},
         "2025-09 is not settled: 1 of its 19 rows were rejected (5.3%, at most 5% are allowed): "
-        "events/more.csv: 1 energy. Upload corrected files, or run with a higher "
-        "max_rejected_percent",
+        "events/more.csv: 1 energy. " + MEND,
     ),
     "more rejected rows than asked for": Case(
         {"more.csv": HEADER + f"{GOOD}\n" * 5 + f"{BAD}\n" + ",2025-09-04,Charge,1,1\n"},
         {"max_rejected_percent": 20},
         "2025-09 is not settled: 2 of its 9 rows were rejected (22.2%, at most 20% are allowed): "
-        "events/more.csv: 1 energy, 1 missing. Upload corrected files, or run with a higher "
-        "max_rejected_percent",
+        "events/more.csv: 1 energy, 1 missing. " + MEND,
     ),
     "all rows rejected, so that nobody knows of which month": Case(
         {"more.csv": f"{HEADER}9876543210,yesterday,Discharge,1,1\n"},
         {},
         "2025-09 is not settled: 1 of its 3 rows were rejected (33.3%, at most 5% are allowed): "
-        "events/more.csv: 1 date. Upload corrected files, or run with a higher "
-        "max_rejected_percent",
+        "events/more.csv: 1 date. " + MEND,
     ),
     "a VPP that there is not": Case(
         {},
