@@ -17,6 +17,8 @@ from hashlib import md5
 from importlib.metadata import version
 from typing import Any, Literal
 
+from pydantic_core import to_json
+
 from tasks.core.difference import Difference, difference
 from tasks.core.errors import Refused
 from tasks.core.ledger import Ledger, Revision, Settled
@@ -327,7 +329,7 @@ def write_run_record(
         **facts,
         "software": {name: version(name) for name in _SOFTWARE},
     }
-    store.write(key, (json.dumps(record, indent=2, default=str) + "\n").encode())
+    store.write(key, to_json(record, indent=2, fallback=str) + b"\n")
 
 
 def run_record_key(month: Month, started: datetime, run_id: str) -> str:
