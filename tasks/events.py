@@ -7,9 +7,11 @@ commas, are no rows.
 """
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import cast
 import polars as pl
 from polars._typing import PolarsDataType
 
+from tasks.core.errors import Unreadable
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.spool import COLUMNS, CORRECTS, Source, SpoolFile, spool
@@ -41,6 +44,8 @@ REASONS = {
     "energy_negative": "ENERGY is negative; say Charge or Discharge in EVENT_TYPE instead",
     "tariff": "TARIFF is not a plain decimal number within +-1000000 with at most 6 decimals",
 }
+# Beyond so many, and half of its rows, a big file is not read to its end.
+_MANY_REJECTED = 1_000_000
 _BLANK = "blank"  # no reason: such a line is no row
 
 CATALOG_SCHEMA: dict[str, PolarsDataType] = {
@@ -152,7 +157,12 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
             folder / "daily.parquet",
             folder / "rejected.csv",
         )
-        faults = _parse(files, timezone, events)
+        try:
+            faults = _parse(files, timezone, events)
+        except Unreadable as problem:
+            sources[0].failed = str(problem)
+            files, faults = [], _NO_FAULTS
+            _NO_EVENTS.write_parquet(events)
         _write_rejected(files, faults, rejected)
         corrections = _corrections(files, faults)
 
@@ -177,28 +187,54 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
     """Write the good rows to `events`; return the faulty ones, as _NO_FAULTS has them, in order.
 
     Raises:
+        Unreadable: there is one big source, and it is of another format.
         AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
     """
-    faults = [_NO_FAULTS]
+    faults = _Faults([_NO_FAULTS], may_be_another_format=sum(len(f.sources) for f in files) == 1)
     good = [_good_rows(file, number, timezone, faults) for number, file in enumerate(files)]
     # As fast as lz4 at this level, and 40% smaller, which the upload gains.
     pl.concat([_NO_EVENTS.lazy(), *good]).sink_parquet(
         events, compression="zstd", compression_level=1
     )
-    faulty = pl.concat(faults).sort("file", "row")
+    if faults.is_another_format:
+        raise Unreadable(faults.another_format())
+    faulty = pl.concat(faults.found).sort("file", "row")
     read = pl.scan_parquet(events).select(pl.len()).collect().item() + faulty.height
     lines = sum(file.rows for file in files)
     assert read == lines, f"{lines} lines were spooled and {read} read"
     return faulty.filter(pl.col("reason") != _BLANK)
 
 
-def _good_rows(
-    file: SpoolFile, number: int, timezone: str, faults: list[pl.DataFrame]
-) -> pl.LazyFrame:
-    """Scan the good rows of one spool file; the faulty ones are added to `faults` on the way.
+@dataclass
+class _Faults:
+    """The faulty rows of an import, added by several threads, so in no order.
 
-    The batches come from several threads, so `faults` ends up in no order.
+    They are kept in memory, which rows by the ten million would fill; but a file like that is not
+    one with some bad rows in it.
     """
+
+    found: list[pl.DataFrame]
+    may_be_another_format: bool
+    rows: int = 0  # looked at, good or not
+    faulty: int = 0
+
+    @property
+    def is_another_format(self) -> bool:
+        is_much = self.faulty > _MANY_REJECTED and 2 * self.faulty > self.rows
+        return self.may_be_another_format and is_much
+
+    def another_format(self) -> str:
+        """Say what is wrong with the file as a whole."""
+        reasons = pl.concat(self.found)["reason"]
+        [most] = reasons.filter(reasons != _BLANK).mode().sort().head(1)
+        return (
+            f"of another format: more than {_MANY_REJECTED:,} of its rows, and more than half, "
+            f"would be rejected, most of them since {REASONS[most]}; export it again"
+        )
+
+
+def _good_rows(file: SpoolFile, number: int, timezone: str, faults: _Faults) -> pl.LazyFrame:
+    """Scan the good rows of one spool file; the faulty ones are added to `faults` on the way."""
     columns = _text_columns(file)
     long_rows = _long_rows(file)
     origin = _origin(file)
@@ -210,6 +246,9 @@ def _good_rows(
     ).fill_null(False)
 
     def good(batch: pl.DataFrame) -> pl.DataFrame:
+        if faults.is_another_format:
+            return _NO_EVENTS
+        faults.rows += batch.height
         is_long = batch["overflow"].is_not_null()
         source, line = origin(batch["row"])
         typed = batch.with_columns(
@@ -229,7 +268,8 @@ def _good_rows(
             bad = typed.filter(~are_good).with_columns(
                 pl.lit(number, pl.Int32).alias("file"), _reason(columns).alias("reason")
             )
-            faults.append(bad.select(_NO_FAULTS.columns))
+            faults.found.append(bad.select(_NO_FAULTS.columns))
+            faults.faulty += bad.height
             typed = typed.filter(are_good)
         return typed.select(_NO_EVENTS.columns)
 
@@ -238,10 +278,10 @@ def _good_rows(
     return _fields(file).map_batches(good, schema=_NO_EVENTS.schema, streamable=True)
 
 
-def _fields(file: SpoolFile) -> pl.LazyFrame:
-    """Scan a spool file as fields, all text: row, its columns, and `overflow`."""
+def _fields(file: SpoolFile, lines: io.BytesIO | None = None) -> pl.LazyFrame:
+    """Scan a spool file, or some of its lines, as fields, all text: row, columns, `overflow`."""
     return pl.scan_csv(
-        file.path,
+        lines or file.path,
         has_header=False,
         schema=dict.fromkeys([*_text_columns(file), "overflow"], pl.String),
         missing_columns="insert",  # `overflow` is there when a row is longer than the header;
@@ -442,31 +482,50 @@ def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None)
 
 def _write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
     """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
-    fields = [f"text_{name.lower()}" for name in COLUMNS]
     parts = [
-        _lines(file)
-        .rename({"line": "as_it_was"})
-        .join(of_file, on="row", maintain_order="right")
-        .join(_fields(file).select("row", *fields), on="row", maintain_order="left")
-        .select(
-            _key_of(file),
-            "line",
-            pl.col("reason").replace_strict(REASONS, return_dtype=pl.String),
-            _at_stake(),
-            # Of a row with too many fields nobody knows which is which.
-            *(
-                pl.when(pl.col("reason") != "fields")
-                .then(pl.col(name).str.strip_chars())
-                .name.replace("text_", "")
-                for name in fields
-            ),
-            pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
+        _lines(file).map_batches(
+            _rejected_of(file, of_file), schema=REJECTED_SCHEMA, streamable=True
         )
         for number, file in enumerate(files)
-        if (faults["file"] == number).any()
-        for of_file in [faults.lazy().filter(pl.col("file") == number)]
+        if not (of_file := faults.filter(pl.col("file") == number)).is_empty()
     ]
     pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
+
+
+def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Return what finds the rejected rows among lines of a spool file (row, line)."""
+    fields = [f"text_{name.lower()}" for name in COLUMNS]
+
+    def rejected(lines: pl.DataFrame) -> pl.DataFrame:
+        first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
+        after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
+        some = faults[first:after]
+        if some.is_empty():
+            return pl.DataFrame(schema=REJECTED_SCHEMA)
+        as_they_were = lines.join(some, on="row", how="semi", maintain_order="left")["line"]
+        again = io.BytesIO("\n".join(as_they_were.to_list()).encode())
+        parsed = _fields(file, again).select(fields).collect()
+        assert some.height == parsed.height == as_they_were.len()
+        return (
+            pl.concat([some, parsed], how="horizontal")
+            .with_columns(as_it_was=as_they_were)
+            .select(
+                _key_of(file),
+                "line",
+                pl.col("reason").replace_strict(REASONS, return_dtype=pl.String),
+                _at_stake(),
+                # Of a row with too many fields nobody knows which is which.
+                *(
+                    pl.when(pl.col("reason") != "fields")
+                    .then(pl.col(name).str.strip_chars())
+                    .name.replace("text_", "")
+                    for name in fields
+                ),
+                pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
+            )
+        )
+
+    return rejected
 
 
 def _key_of(file: SpoolFile) -> pl.Expr:

@@ -315,7 +315,9 @@ def import_new_files(folder: str = "") -> tuple[list[ObjectVersion], dict[str, A
 
 
 def _with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Wait for imports, showing how many are done; raise what any of them raised."""
+    """Wait for imports, showing how many of several are done; raise what any of them raised."""
+    if len(imports) == 1:
+        return imports.result()
     shown = create_progress_artifact(
         0, key="import-progress", description=f"of {len(imports)} imports"
     )

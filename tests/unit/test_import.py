@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
+from tasks import events
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.settings import Settings
 from tasks.events import ENERGY, REASONS, TARIFF, grouped, import_objects
@@ -723,3 +724,26 @@ def test_racing_additions_all_end_in_the_catalog(store: ObjectStore, settings: S
     found = read_catalog(store)[0]
     assert found.height == 40
     assert found.sort("key").equals(catalog.sort("key"))
+
+
+def test_a_big_file_of_another_format_is_a_failed_import(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_MANY_REJECTED", 50)
+    bad, fine = row(day="14/09/2025"), row()
+    for name, text in (("bad", bad * 60 + fine * 40), ("half", bad * 60 + fine * 60)):
+        store.write(f"events/{name}.csv", f"{HEADER}{text}".encode())
+    alone = [
+        import_objects(store, TIMEZONE, [version]).row(0, named=True)
+        for version in list_inbox(store)
+    ]
+    assert alone[0]["failed"] == (
+        "of another format: more than 50 of its rows, and more than half, would be rejected, most "
+        f"of them since {REASONS['date']}; export it again"
+    )
+    assert (alone[0]["rows"], alone[0]["imported"]) == (0, 0)
+    assert (alone[1]["failed"], alone[1]["rows"], alone[1]["imported"]) == (None, 120, 60)
+    # Small files together are not taken for one.
+    together = import_objects(store, TIMEZONE, list_inbox(store))
+    assert together["failed"].to_list() == [None, None]
+    assert together["imported"].to_list() == [40, 60]
