@@ -13,6 +13,7 @@ from flows.settle import settle_month
 from tasks import steps
 from tasks.core.errors import Refused
 from tasks.core.month import Month
+from tasks.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 
@@ -22,7 +23,7 @@ MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
     flow_run_name="backfill {from_month} to {to_month}",
     task_runner=steps.task_runner(),
 )
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def backfill(
     from_month: MonthText,
     to_month: MonthText,

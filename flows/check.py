@@ -8,10 +8,11 @@ from prefect import flow
 
 from flows.settle import MonthText
 from tasks import steps
+from tasks.stage import refusals_as_sentences
 
 
 @flow(name="check-settled", flow_run_name="check that the month is settled")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def check_settled(month: MonthText = "") -> str:
     """Fail unless the month is settled.
 

@@ -13,13 +13,14 @@ from pydantic import Field
 
 from tasks import steps
 from tasks.core.month import Month
+from tasks.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 Text = Annotated[str, Field(min_length=1)]
 
 
 @flow(name="close-month", flow_run_name="close {month}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def close_month(month: MonthText, expect: Text, by: str = "") -> dict[str, Any]:
     """Fix what is published for a month.
 
@@ -32,7 +33,7 @@ def close_month(month: MonthText, expect: Text, by: str = "") -> dict[str, Any]:
 
 
 @flow(name="reopen-month", flow_run_name="reopen {month}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def reopen_month(month: MonthText, reason: Text, by: str = "") -> dict[str, Any]:
     """Let a closed month be published again.
 
@@ -45,7 +46,7 @@ def reopen_month(month: MonthText, reason: Text, by: str = "") -> dict[str, Any]
 
 
 @flow(name="watch-months", flow_run_name="watch published months")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def watch_months() -> list[str]:
     """Say what would change in closed and recent months, if they were settled now."""
     return steps.watch_months()

@@ -18,13 +18,14 @@ from tasks import steps
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
+from tasks.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 Name = Annotated[str, Field(min_length=1)]
 
 
 @flow(name="explain-site", flow_run_name="explain {nmi} {month}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def explain_site(vpp: Name, nmi: Name, month: MonthText) -> State[Any]:
     """Explain a site's part of the current report, down to its events, as one zip to hand out.
 
@@ -41,7 +42,7 @@ def explain_site(vpp: Name, nmi: Name, month: MonthText) -> State[Any]:
 
 
 @flow(name="verify-report", flow_run_name="verify {vpp} {month}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def verify_report(vpp: Name, month: MonthText, revision: Annotated[int, Field(ge=0)] = 0) -> str:
     """Recompute a published report from what its run record pins, and compare the bytes.
 
@@ -54,7 +55,7 @@ def verify_report(vpp: Name, month: MonthText, revision: Annotated[int, Field(ge
 
 
 @flow(name="month-tables", flow_run_name="tables {month}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def month_tables(month: MonthText) -> State[Any]:
     """Give all tables of a settled month, from spans to statements, as one DuckDB file.
 

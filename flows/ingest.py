@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from tasks import steps
+from tasks.stage import refusals_as_sentences
 
 
 def _run_name() -> str:
@@ -23,7 +24,7 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     task_runner=steps.task_runner(),
 )
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def import_events(prefix: str = "") -> dict[str, Any]:
     """Import new event files.
 
@@ -38,7 +39,7 @@ def import_events(prefix: str = "") -> dict[str, Any]:
 
 
 @flow(name="request-upload", flow_run_name="request upload of {name}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def request_upload(
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*\.csv(\.gz|\.zst)?$")],
 ) -> State[Any]:

@@ -18,6 +18,7 @@ from tasks import steps
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
 from tasks.core.registry import parse_change
+from tasks.stage import refusals_as_sentences
 
 Percentage = Annotated[float, Field(ge=0, le=100)]
 Amount = Annotated[float, Field(ge=0)]
@@ -34,7 +35,7 @@ def _append(change: str, effective_from: date | None, **fields: Any) -> dict[str
 
 
 @flow(name="create-vpp", flow_run_name="create VPP {name}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def create_vpp(
     name: str,
     revenue_percentage: Percentage,
@@ -65,7 +66,7 @@ def create_vpp(
 
 
 @flow(name="update-vpp", flow_run_name="update VPP {vpp}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def update_vpp(
     vpp: str,
     name: str = "",
@@ -99,7 +100,7 @@ def update_vpp(
 
 
 @flow(name="create-site", flow_run_name="create site {nmi}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def create_site(
     vpp: str, nmi: str, address: str, effective_from: date | None = None
 ) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def create_site(
 
 
 @flow(name="update-site", flow_run_name="update site {nmi}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def update_site(nmi: str, address: str, effective_from: date | None = None) -> dict[str, Any]:
     """Correct a site's address.
 
@@ -128,7 +129,7 @@ def update_site(nmi: str, address: str, effective_from: date | None = None) -> d
 
 
 @flow(name="assign-site", flow_run_name="assign site {nmi}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def assign_site(
     nmi: str, vpp: str = "", leaves: bool = False, effective_from: date | None = None
 ) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def assign_site(
 
 
 @flow(name="add-battery", flow_run_name="add battery {serial}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def add_battery(
     nmi: str,
     manufacturer: str,
@@ -176,7 +177,7 @@ def add_battery(
 
 
 @flow(name="update-battery", flow_run_name="update battery {serial}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def update_battery(
     serial: str,
     manufacturer: str = "",
@@ -201,7 +202,7 @@ def update_battery(
 
 
 @flow(name="remove-battery", flow_run_name="remove battery {serial}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def remove_battery(serial: str, effective_from: date | None = None) -> dict[str, Any]:
     """Take a battery out of its site.
 
@@ -213,7 +214,7 @@ def remove_battery(serial: str, effective_from: date | None = None) -> dict[str,
 
 
 @flow(name="import-registry", flow_run_name="import registry from {key}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def import_registry(key: str) -> dict[str, Any]:
     """Append all changes of a file in one step: all of them, or none.
 

@@ -15,6 +15,7 @@ from flows.settle import settle_month
 from tasks import steps
 from tasks.core.month import Month
 from tasks.publication import report_key
+from tasks.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 Name = Annotated[str, Field(min_length=1)]
@@ -25,7 +26,7 @@ Name = Annotated[str, Field(min_length=1)]
     flow_run_name="report {vpp} {month}",
     task_runner=steps.task_runner(),
 )
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def generate_report(vpp: Name, month: MonthText) -> State[Any]:
     """Settle one VPP's month and give a link to its report.
 
@@ -39,7 +40,7 @@ def generate_report(vpp: Name, month: MonthText) -> State[Any]:
 
 
 @flow(name="download-report", flow_run_name="download {vpp} {month}")
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def download_report(
     vpp: Name, month: MonthText, revision: Annotated[int, Field(ge=0)] = 0
 ) -> State[Any]:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from tasks import steps
 from tasks.allocation import WhatIf
+from tasks.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^([12][0-9]{3}-(0[1-9]|1[0-2]))?$")]
 
@@ -28,7 +29,7 @@ def _run_name() -> str:
 
 
 @flow(name="settle-month", flow_run_name=_run_name, task_runner=steps.task_runner())
-@steps.refusals_as_sentences
+@refusals_as_sentences
 def settle_month(
     month: MonthText = "",
     vpps: list[str] = [],  # noqa: B006 (Prefect copies it; a form of plain rows needs it)

@@ -7,12 +7,10 @@ commas, are no rows.
 """
 
 import hashlib
-import io
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -23,8 +21,10 @@ from polars._typing import PolarsDataType
 from tasks.core.errors import Unreadable
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
 from tasks.io.object_store import ObjectStore, ObjectVersion
-from tasks.io.spool import COLUMNS, CORRECTS, Source, SpoolFile, spool
+from tasks.io.scan import origins, scan_fields, scan_lines, text_columns
+from tasks.io.spool import COLUMNS, Source, SpoolFile, spool
 from tasks.io.warehouse import sql, warehouse
+from tasks.rejected import REASONS, find_corrections, write_rejected
 
 # Goes into every import's id: raise it when the same file would be read differently.
 READER_VERSION = 1
@@ -32,18 +32,6 @@ READER_VERSION = 1
 ENERGY = pl.Decimal(15, 6)
 TARIFF = pl.Decimal(12, 6)
 
-# Why a row is rejected. A row with several faults is counted under the first.
-REASONS = {
-    "fields": "it has more fields than the header has columns",
-    "missing": "a value is missing: the row is short, or a field is empty",
-    "nmi": "NMI is not 10 letters (without I and O) and digits, or 11 with the check digit",
-    "nmi_check_digit": "the NMI's check digit, its 11th character, is wrong",
-    "date": "DATE is not an ISO date (2025-09-30) or date-time (2025-09-30T23:55:00+10:00)",
-    "event_type": "EVENT_TYPE is neither Charge nor Discharge",
-    "energy": "ENERGY is not a plain decimal number below 1000000000 with at most 6 decimals",
-    "energy_negative": "ENERGY is negative; say Charge or Discharge in EVENT_TYPE instead",
-    "tariff": "TARIFF is not a plain decimal number within +-1000000 with at most 6 decimals",
-}
 # Beyond so many, and half of its rows, a big file is not read to its end.
 _MANY_REJECTED = 1_000_000
 _BLANK = "blank"  # no reason: such a line is no row
@@ -63,25 +51,6 @@ CATALOG_SCHEMA: dict[str, PolarsDataType] = {
     "failed": pl.String,  # why the file could not be read at all
     "ignored_columns": pl.String,
     "corrections": pl.Int64,  # its events that say which rejected row they correct
-}
-
-# `rejected.csv`: one row per rejected row. at_stake_aud is energy x tariff without its sign, where
-# both can be read, whatever else is wrong; then the fields, trimmed, and the row as it was.
-REJECTED_SCHEMA: dict[str, PolarsDataType] = {
-    "key": pl.String,
-    "line": pl.UInt32,
-    "reason": pl.String,
-    "at_stake_aud": pl.Decimal(38, 18),
-    **{name.lower(): pl.String for name in COLUMNS},
-    "row": pl.String,
-}
-
-# `corrections.csv`, if there are any: which event (key, line) corrects which rejected row.
-CORRECTIONS_SCHEMA: dict[str, PolarsDataType] = {
-    "key": pl.String,
-    "line": pl.UInt32,
-    "corrects_file": pl.String,
-    "corrects_line": pl.UInt32,
 }
 
 _NO_EVENTS = pl.DataFrame(
@@ -163,8 +132,8 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
             sources[0].failed = str(problem)
             files, faults = [], _NO_FAULTS
             _NO_EVENTS.write_parquet(events)
-        _write_rejected(files, faults, rejected)
-        corrections = _corrections(files, faults)
+        write_rejected(files, faults, rejected)
+        corrections = find_corrections(files, faults)
 
         def upload(path: Path) -> None:
             store.upload(path, f"imports/{name}/{path.name}")
@@ -235,9 +204,9 @@ class _Faults:
 
 def _good_rows(file: SpoolFile, number: int, timezone: str, faults: _Faults) -> pl.LazyFrame:
     """Scan the good rows of one spool file; the faulty ones are added to `faults` on the way."""
-    columns = _text_columns(file)
+    columns = text_columns(file)
     long_rows = _long_rows(file)
-    origin = _origin(file)
+    origin = origins(file)
     days = _market_days(timezone)
     is_good = pl.all_horizontal(
         ~pl.col("is_long"),
@@ -275,24 +244,7 @@ def _good_rows(file: SpoolFile, number: int, timezone: str, faults: _Faults) -> 
 
     # One call with all columns: Polars' own work in it is parallel, and calls from its threads
     # into Python are few.
-    return _fields(file).map_batches(good, schema=_NO_EVENTS.schema, streamable=True)
-
-
-def _fields(file: SpoolFile, lines: io.BytesIO | None = None) -> pl.LazyFrame:
-    """Scan a spool file, or some of its lines, as fields, all text: row, columns, `overflow`."""
-    return pl.scan_csv(
-        lines or file.path,
-        has_header=False,
-        schema=dict.fromkeys([*_text_columns(file), "overflow"], pl.String),
-        missing_columns="insert",  # `overflow` is there when a row is longer than the header;
-        extra_columns="ignore",  # what comes behind it is for `_long_rows`
-        truncate_ragged_lines=True,
-        quote_char='"' if file.is_quoted else None,
-        # A bad byte costs its row, not the file; where there is none, not looking is faster.
-        encoding="utf8" if file.is_ascii else "utf8-lossy",
-        row_index_name="row",
-        raise_if_empty=False,
-    )
+    return scan_fields(file).map_batches(good, schema=_NO_EVENTS.schema, streamable=True)
 
 
 def _long_rows(file: SpoolFile) -> pl.Series:
@@ -306,34 +258,8 @@ def _long_rows(file: SpoolFile) -> pl.Series:
     unquoted = pl.col("line").str.replace_all(r'"(?:[^"]|"")*"', '"')
     line = unquoted if file.is_quoted else pl.col("line")
     commas = line.str.strip_chars_end(", \r").str.count_matches(",", literal=True)
-    rows = _lines(file).filter(commas >= len(file.columns)).select("row")
+    rows = scan_lines(file).filter(commas >= len(file.columns)).select("row")
     return rows.collect(engine="streaming").to_series()
-
-
-def _lines(file: SpoolFile) -> pl.LazyFrame:
-    """Scan a spool file as whole lines: row, line."""
-    return pl.scan_csv(
-        file.path,
-        has_header=False,
-        schema={"line": pl.String},
-        separator="\0",  # no such byte is in a spool file, so a field is a whole line
-        quote_char=None,
-        encoding="utf8-lossy",
-        row_index_name="row",
-        raise_if_empty=False,
-    )
-
-
-def _text_columns(file: SpoolFile) -> list[str]:
-    """Name a spool file's columns in their order."""
-    return [
-        f"text_{name.lower()}"
-        if name in COLUMNS
-        else name.lower()
-        if name in CORRECTS
-        else f"further_{index}"
-        for index, name in enumerate(file.columns)
-    ]
 
 
 def _reason(columns: list[str]) -> pl.Expr:
@@ -363,22 +289,6 @@ def _reason(columns: list[str]) -> pl.Expr:
         .then(pl.lit("energy_negative"))
         .otherwise(pl.lit("tariff"))
     )
-
-
-def _origin(file: SpoolFile) -> Callable[[pl.Series], tuple[pl.Series, pl.Series]]:
-    """Return what tells, of rows of a spool file, their source's number and their line in it."""
-    first_rows = pl.Series([source.first_row for source in file.sources], dtype=pl.UInt32)
-    numbers = pl.Series([source.number for source in file.sources], dtype=pl.Int32)
-
-    def origin(rows: pl.Series) -> tuple[pl.Series, pl.Series]:
-        index = first_rows.search_sorted(rows, side="right") - 1
-        # The header is line 1.
-        return numbers.gather(index), rows - first_rows.gather(index) + 2
-
-    def origin_in_one(rows: pl.Series) -> tuple[pl.Series, pl.Series]:
-        return pl.repeat(numbers[0], rows.len(), dtype=pl.Int32, eager=True), rows + 2
-
-    return origin_in_one if len(file.sources) == 1 else origin
 
 
 def _sites(texts: pl.Series) -> pl.Series:
@@ -478,97 +388,6 @@ def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None)
     """Take values where the mask is true, and others, or null, where it is not or is null."""
     rest = pl.Series([None], dtype=then.dtype) if otherwise is None else otherwise
     return then.zip_with(mask.fill_null(False), rest)
-
-
-def _write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
-    """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
-    parts = [
-        _lines(file).map_batches(
-            _rejected_of(file, of_file), schema=REJECTED_SCHEMA, streamable=True
-        )
-        for number, file in enumerate(files)
-        if not (of_file := faults.filter(pl.col("file") == number)).is_empty()
-    ]
-    pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
-
-
-def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return what finds the rejected rows among lines of a spool file (row, line)."""
-    fields = [f"text_{name.lower()}" for name in COLUMNS]
-
-    def rejected(lines: pl.DataFrame) -> pl.DataFrame:
-        first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
-        after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
-        some = faults[first:after]
-        if some.is_empty():
-            return pl.DataFrame(schema=REJECTED_SCHEMA)
-        as_they_were = lines.join(some, on="row", how="semi", maintain_order="left")["line"]
-        again = io.BytesIO("\n".join(as_they_were.to_list()).encode())
-        parsed = _fields(file, again).select(fields).collect()
-        assert some.height == parsed.height == as_they_were.len()
-        return (
-            pl.concat([some, parsed], how="horizontal")
-            .with_columns(as_it_was=as_they_were)
-            .select(
-                _key_of(file),
-                "line",
-                pl.col("reason").replace_strict(REASONS, return_dtype=pl.String),
-                _at_stake(),
-                # Of a row with too many fields nobody knows which is which.
-                *(
-                    pl.when(pl.col("reason") != "fields")
-                    .then(pl.col(name).str.strip_chars())
-                    .name.replace("text_", "")
-                    for name in fields
-                ),
-                pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
-            )
-        )
-
-    return rejected
-
-
-def _key_of(file: SpoolFile) -> pl.Expr:
-    """Return the key of a row's source."""
-    keys = {source.number: source.object.key for source in file.sources}
-    return pl.col("source").replace_strict(keys, return_dtype=pl.String).alias("key")
-
-
-def _at_stake() -> pl.Expr:
-    """Return what a rejected row may be worth, AUD: null where its numbers say nothing."""
-
-    def number(name: str) -> pl.Expr:
-        text = pl.col(f"text_{name}").str.strip_chars()
-        is_plain = text.str.contains(r"^[+-]?[0-9]{1,9}(\.[0-9]{0,8})?$")
-        return pl.when(is_plain).then(text).cast(pl.Decimal(17, 8))
-
-    cents = pl.when(pl.col("reason") != "fields").then(number("energy") * number("tariff"))
-    return (cents * pl.lit(Decimal("0.01"))).abs().cast(pl.Decimal(38, 18)).alias("at_stake_aud")
-
-
-def _corrections(files: list[SpoolFile], faults: pl.DataFrame) -> pl.DataFrame:
-    """Return which events say that they correct which rejected row, as CORRECTIONS_SCHEMA has it.
-
-    An event that names no file, or no line of it, is an event like any other.
-    """
-    found = [pl.DataFrame(schema=CORRECTIONS_SCHEMA)]
-    for number, file in enumerate(files):
-        if not set(CORRECTS) <= set(file.columns):
-            continue
-        rows = _fields(file).select("row", "corrects_file", "corrects_line").collect()
-        source, line = _origin(file)(rows["row"])
-        found.append(
-            rows.with_columns(source.alias("source"), line.alias("line"))
-            .join(faults.filter(pl.col("file") == number), on="row", how="anti")
-            .select(
-                _key_of(file),
-                "line",
-                pl.col("corrects_file").str.strip_chars(),
-                pl.col("corrects_line").str.strip_chars().cast(pl.UInt32, strict=False),
-            )
-            .drop_nulls()
-        )
-    return pl.concat(found)
 
 
 def _catalog_rows(

@@ -19,9 +19,9 @@ from tasks.catalog import current, read_catalog
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
-from tasks.events import CORRECTIONS_SCHEMA, REASONS, REJECTED_SCHEMA
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
 from tasks.io.spool import COLUMNS, CORRECTS
+from tasks.rejected import CORRECTIONS_SCHEMA, REASONS, REJECTED_SCHEMA
 
 _SHOWN = 10
 

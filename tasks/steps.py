@@ -1,39 +1,30 @@
-"""What Prefect sees of the stages: their names, their retries, and the facts they log.
+"""What Prefect sees of the stages: their names, their order in a run, and the facts they log.
 
 Each task is one call of a plain function; all that passes between tasks on different machines is
-on S3. What a person can mend ends a run as failed with a sentence, not with a traceback, and is
-never retried; a network that fails is, with backoff and jitter.
+on S3.
 """
 
-import _datetime  # type: ignore[import-not-found]
-import ctypes
 import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from time import monotonic
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from prefect import get_run_logger, runtime, task
+from prefect import get_run_logger, runtime
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
-from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from prefect.tasks import Task, exponential_backoff
 from prefect.utilities.annotations import quote
 
 from tasks import announcements, settlement
@@ -68,78 +59,11 @@ from tasks.publication import (
     write_run_record,
 )
 from tasks.settlement import Settled
+from tasks.stage import stage
 from tasks.verification import put_tables, verify
-
-# Python frees datetime's C interface before the last garbage, and the time zones of pydantic, which
-# are in Prefect's models, are freed by it: a process that was done ended in a segmentation fault
-# now and then (pydantic's issue 12867). With one more reference the interface stays.
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(_datetime.datetime_CAPI))
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _RECENT_MONTHS = 6  # that are watched for late data, closed or not
 _ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish
-
-
-def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
-    """Let what a person can mend end a flow or task run as failed with its sentence alone."""
-
-    @wraps(function)
-    def sentenced(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except (Refused, LostRace) as problem:
-            # Without its traceback, whose frames would keep databases alive as long as the state.
-            told = problem.with_traceback(None)
-            return Failed(message=str(problem), data=told)  # type: ignore[return-value]
-
-    return sentenced
-
-
-def _is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Say whether a failure may be gone at the next try: S3 or the network, not the data."""
-    try:
-        state.result()
-    except ClientError as error:
-        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
-    except NoCredentialsError:
-        return False
-    except (BotoCoreError, S3UploadFailedError, OSError):
-        return True
-    except Exception:
-        return False
-    return False
-
-
-class Stage(Generic[P, R]):
-    """A task that is called like the function it is made of, whatever state it ends in.
-
-    Prefect gives the caller of a task that ended in a state of its own choice that state, not its
-    exception; a stage raises.
-    """
-
-    def __init__(self, function: Callable[P, R], run_name: str | Callable[[], str]) -> None:
-        self.task: Task[P, R] = task(
-            task_run_name=run_name,
-            retries=4,
-            retry_delay_seconds=exponential_backoff(backoff_factor=2),
-            retry_jitter_factor=0.5,
-            retry_condition_fn=_is_passing,
-            persist_result=False,  # S3 says what is done, not Prefect
-            cache_policy=NO_CACHE,
-        )(refusals_as_sentences(function))
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        # Quoted, as Prefect else looks into every site of every report for futures: for 1,000
-        # reports that took more than twice as long as to publish them.
-        quoted: dict[str, Any] = {name: quote(value) for name, value in kwargs.items()}
-        state: Any = self.task(*map(quote, args), return_state=True, **quoted)
-        return cast(R, state.result())
-
-
-def _stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Stage[P, R]]:
-    return lambda function: Stage(function, run_name)
 
 
 def task_runner() -> TaskRunner[PrefectFuture[Any]]:
@@ -222,7 +146,7 @@ def recorded_by() -> str:
     return f"flow-run/{runtime.flow_run.id}"
 
 
-@_stage("list the inbox")
+@stage("list the inbox")
 def new_files(
     folder: str, scratch: Path | None = None
 ) -> tuple[list[ObjectVersion], list[list[ObjectVersion]], pl.DataFrame]:
@@ -252,7 +176,7 @@ def _import_name() -> str:
     return f"import {len(files)} files from {files[0].key}"
 
 
-@_stage(_import_name)
+@stage(_import_name)
 def import_files(files: list[ObjectVersion], scratch: Path | None = None) -> pl.DataFrame:
     """Import a group of files and commit them; return their rows of the catalog."""
     store, logger = _store(scratch), get_run_logger()
@@ -315,9 +239,7 @@ def import_new_files(folder: str = "") -> tuple[list[ObjectVersion], dict[str, A
 
 
 def _with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Wait for imports, showing how many of several are done; raise what any of them raised."""
-    if len(imports) == 1:
-        return imports.result()
+    """Wait for imports, showing how many are done; raise what any of them raised."""
     shown = create_progress_artifact(
         0, key="import-progress", description=f"of {len(imports)} imports"
     )
@@ -328,13 +250,13 @@ def _with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFram
     return imports.result()
 
 
-@_stage("look at what is published")
+@stage("look at what is published")
 def look_at_published(month: Month) -> Standing:
     """Note what stands, before the inputs are read."""
     return standing(_store(), month)
 
 
-@_stage("take in {month}")
+@stage("take in {month}")
 def take_in(month: Month, inbox: list[ObjectVersion], scratch: Path | None = None) -> Intake:
     """Find what of the inbox counts for a month; list its rejected rows where they can be mended.
 
@@ -346,7 +268,7 @@ def take_in(month: Month, inbox: list[ObjectVersion], scratch: Path | None = Non
     return intake
 
 
-@_stage("settle {intake.month}")
+@stage("settle {intake.month}")
 def settle(
     intake: Intake,
     asked: Asked,
@@ -378,13 +300,13 @@ def settle(
     return settled
 
 
-@_stage("compare {before.month}")
+@stage("compare {before.month}")
 def compare(before: Standing, settled: Settled, run_record: str, is_whole: bool) -> Plan:
     """Find which reports differ from what stands, and how. Nothing is written."""
     return plan(_store(), before, settled.reports, settled.facts, run_record, is_whole)
 
 
-@_stage("publish {planned.before.month}")
+@stage("publish {planned.before.month}")
 def publish_reports(planned: Plan, write_record: Callable[[], None]) -> list[Published]:
     """Publish the reports that differ from what stands."""
     published = publish(_store(), planned, write_record)
@@ -540,7 +462,7 @@ def one_at_a_time(month: Month) -> Iterator[None]:
         yield
 
 
-@_stage("show the result")
+@stage("show the result")
 def show(record: RunRecord) -> None:
     """Make the run's artifacts: the month's summary and its rejected rows."""
     store = _store()
@@ -551,14 +473,14 @@ def show(record: RunRecord) -> None:
         announcements.show_rejected(record.intake)
 
 
-@_stage("close {month}")
+@stage("close {month}")
 def close_month(month: Month, expect: str, by: str) -> dict[str, Any]:
     """Close a month; return what was written down."""
     closing = close(_store(), month, expect.strip(), by.strip() or f"{_started_by()}")
     return closing.model_dump(mode="json")
 
 
-@_stage("reopen {month}")
+@stage("reopen {month}")
 def reopen_month(month: Month, reason: str, by: str) -> dict[str, Any]:
     """Reopen a month; return what was written down."""
     return reopen(_store(), month, reason, by.strip() or _started_by()).model_dump(mode="json")
@@ -604,7 +526,7 @@ def _late_data(
     return [announcements.LateData(month, is_closed, differences, first, "")] * bool(planned.new)
 
 
-@_stage("look at all months")
+@stage("look at all months")
 def look_at_ledgers() -> list[Ledger]:
     """Return the ledgers of all published months, oldest first."""
     return ledgers(_store())
@@ -627,7 +549,7 @@ def settled_run(month: Month) -> str:
     raise Refused(f"{month} is not settled yet; run settle-month for it, or see why it was refused")
 
 
-@_stage("explain {nmi} in {month}")
+@stage("explain {nmi} in {month}")
 def explain_site(month: Month, vpp: str, nmi: str) -> str:
     """Explain a site's part of the current report; return the key of its dispute bundle."""
     store = _store()
@@ -636,7 +558,7 @@ def explain_site(month: Month, vpp: str, nmi: str) -> str:
     return put_bundle(store, explained)
 
 
-@_stage("verify {vpp} {month}")
+@stage("verify {vpp} {month}")
 def verify_report(month: Month, vpp: str, revision: int) -> str:
     """Recompute a published revision; return that its bytes are the same.
 
@@ -650,7 +572,7 @@ def verify_report(month: Month, vpp: str, revision: int) -> str:
     return str(verdict)
 
 
-@_stage("build the tables of {month}")
+@stage("build the tables of {month}")
 def build_tables(month: Month) -> str:
     """Put the month's tables on S3 as one DuckDB file; return its key."""
     return put_tables(_store(), month)
@@ -669,7 +591,7 @@ def _started_by() -> str:
     return f"{run.created_by.type}: {run.created_by.display_value}"
 
 
-@_stage("read {key}")
+@stage("read {key}")
 def read_object(key: str) -> bytes:
     """Return an object's bytes."""
     found = _store().read(key)
@@ -683,7 +605,7 @@ def append_change(change: Change) -> dict[str, Any]:
     return append_changes_as_one([(1, change)])[0]
 
 
-@_stage("append to the registry")
+@stage("append to the registry")
 def append_changes_as_one(changes: list[tuple[int, Change | Refused]]) -> list[dict[str, Any]]:
     """Append changes, all or none; return them as they were recorded."""
     if not changes:

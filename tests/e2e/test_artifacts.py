@@ -64,6 +64,7 @@ def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str
         assert re.search(rf"\| \[{vpp}\]\(http.+\) \| 1[789] \| {total} \|.+\| 1 \| first \|", text)
     assert "9,596 rows in 6 files: 24 rejected" in text
     assert "137 unassigned" in text
+    assert re.search(r"AUD are at stake in the 1[0-9] rejected rows whose energy", text)
     assert (
         "| 2 | NMI is not 10 letters (without I and O) and digits, or 11 with the check digit "
         "| events/2025-09/late-corrections.csv |"
@@ -77,7 +78,10 @@ def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str
 def test_the_links_of_the_summary_lead_to_the_reports(stack: Stack, settled: str) -> None:
     [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
     links = re.findall(r"\[([^]]+)\]\((http[^)]+)\)", summary["data"])
-    assert len(links) == 4
+    assert len(links) == 5
+    rejected, url = links.pop()
+    assert rejected == f"rejected/{MONTH}.csv"
+    assert len(stack.fetch(url).text.splitlines()) == 1 + 24
     for vpp, url in links:
         report = stack.fetch(url).json()
         assert (report["vpp"], report["month"]) == (vpp, MONTH)
@@ -89,7 +93,7 @@ def test_the_rejected_rows_are_a_table(stack: Stack, settled: str) -> None:
     rows = stack.table(table)
     assert len(rows) == 24
     assert {row["key"] for row in rows} == {"events/2025-09/late-corrections.csv"}
-    assert set(rows[0]) == {"key", "line", "reason", "row"}
+    assert set(rows[0]) == {"key", "line", "reason", "at_stake_aud", "row"}
 
 
 def test_no_more_than_a_hundred_rejected_rows_are_shown(stack: Stack, refused: Refused) -> None:

@@ -20,8 +20,9 @@ import pytest
 from tasks import events
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.settings import Settings
-from tasks.events import ENERGY, REASONS, TARIFF, grouped, import_objects
+from tasks.events import ENERGY, TARIFF, grouped, import_objects
 from tasks.io.object_store import ObjectStore
+from tasks.rejected import REASONS
 
 try:
     from compression.zstd import compress as zstd  # type: ignore[import-not-found]
