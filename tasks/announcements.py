@@ -148,7 +148,7 @@ def _told(difference: Difference) -> list[str]:
 
 def show_rejected(intake: Intake) -> None:
     """Show the first rejected rows of a month, and where all of them can be mended."""
-    first = intake.rejected.head(_SHOWN_ROWS)
+    first = intake.first_rejected
     if first.is_empty():
         return
     create_table_artifact(
@@ -156,7 +156,7 @@ def show_rejected(intake: Intake) -> None:
         .with_columns(pl.col("at_stake_aud").cast(pl.Float64).round(2))
         .to_dicts(),
         key=f"rejected-rows-{intake.month}",
-        description=f"The first {first.height} of {intake.rejected.height} rejected rows; all of "
+        description=f"The first {first.height} of {intake.rejected_rows} rejected rows; all of "
         f"them are in {rejected_key(intake.month)}",
     )
 

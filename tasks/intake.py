@@ -5,10 +5,12 @@ CORRECTS_LINE besides the usual ones. All rows of a month that are still rejecte
 `rejected/<month>.csv`, in just that form: mend it, upload it to the inbox, and the month is whole.
 """
 
-import io
-from contextlib import suppress
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from hashlib import file_digest
+from itertools import islice
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,10 +21,11 @@ from tasks.catalog import current, read_catalog
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
-from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
+from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.spool import COLUMNS, CORRECTS
 from tasks.rejected import CORRECTIONS_SCHEMA, REASONS, REJECTED_SCHEMA
 
+FIRST_ROWS = 100
 _SHOWN = 10
 
 
@@ -31,24 +34,25 @@ class Intake:
     """What there is to settle a month from.
 
     `counting` has the catalog's rows of the files that count, with `rejected_rows`: those that are
-    not corrected. `rejected` has these rows (REJECTED_SCHEMA), by file and line. `misplaced` names
-    corrections whose events would count twice.
+    not corrected. `reasons` says of each file with such rows how many there are of which reason,
+    `first_rejected` has the first of them (REJECTED_SCHEMA), and `at_stake` says how many have a
+    readable energy and tariff, and their worth together. `misplaced` names corrections whose events
+    would count twice.
     """
 
     month: Month
     counting: pl.DataFrame
-    rejected: pl.DataFrame
+    reasons: list[dict[str, Any]]
+    first_rejected: pl.DataFrame
+    at_stake: dict[str, Any]
     corrected_rows: int
     misplaced: list[str]
     duplicates: list[dict[str, str]]
     failed: list[dict[str, str]]
 
     @property
-    def at_stake(self) -> dict[str, Any]:
-        """Say how many of the rejected rows have a readable energy and tariff, and their worth."""
-        known = self.rejected["at_stake_aud"].drop_nulls()
-        total: Any = known.sum()
-        return {"rows": len(known), "aud": float(round(total, 2))}
+    def rejected_rows(self) -> int:
+        return int(self.counting["rejected_rows"].sum())
 
 
 def rejected_key(month: Month) -> str:
@@ -59,7 +63,7 @@ def rejected_key(month: Month) -> str:
 def take_in(
     store: ObjectStore, settings: Settings, month: Month, inbox: list[ObjectVersion]
 ) -> Intake:
-    """Find what of the inbox counts for a month.
+    """Find what of the inbox counts for a month, and list its rejected rows in `rejected/`.
 
     Raises:
         Refused: an object is not imported yet.
@@ -69,33 +73,48 @@ def take_in(
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
     once, duplicates = _once(files)
     counting = once.filter(_touches(month)).drop("counts")
-    corrections = _corrections(store, once)
-    # One of a file that is not there any more is an event like any other.
-    corrections = corrections.filter(pl.col("corrects_file").is_in(once["key"].implode()))
-    is_corrected = pl.col("key").is_in(corrections["corrects_file"].implode())
-    rejected = _rejected(store, once.filter(_touches(month) | is_corrected))
     counts = pl.col("key").is_in(counting["key"].implode())
-    misplaced = _misplaced(corrections, rejected).filter(counts)
-    rejected = rejected.filter(counts)
-    still = rejected.join(
-        corrections,
-        left_on=("key", "line"),
-        right_on=("corrects_file", "corrects_line"),
-        how="anti",
-        maintain_order="left",
-    )
-    by_file = still.group_by("key").agg(rejected_rows=pl.len().cast(pl.Int64))
+    with tempfile.TemporaryDirectory(prefix="vpp-intake-") as temporary:
+        folder = Path(temporary)
+        corrections = _corrections(store, once, folder)
+        is_corrected = pl.col("key").is_in(corrections["corrects_file"].implode())
+        all_rejected = _rejected(store, once.filter(_touches(month) | is_corrected), folder)
+        sound, misplaced = _placed(corrections, all_rejected)
+        rejected = all_rejected.filter(counts)
+        still = rejected.join(
+            sound.lazy(),
+            left_on=("key", "line"),
+            right_on=("corrects_file", "corrects_line"),
+            how="anti",
+            maintain_order="left",
+        )
+        by_reason = (
+            still.group_by("key", "reason")
+            .agg(
+                pl.len().cast(pl.Int64).alias("rows"),
+                pl.col("at_stake_aud").count().cast(pl.Int64).alias("readable"),
+                pl.col("at_stake_aud").sum(),
+            )
+            .sort("key", "reason")
+            .collect(engine="streaming")
+        )
+        _put_list(store, month, still, folder / "list.csv")
+        first = still.head(FIRST_ROWS).collect()
+    by_file = by_reason.group_by("key").agg(rejected_rows=pl.col("rows").sum())
+    at_stake: Any = by_reason["at_stake_aud"].sum()
     return Intake(
         month,
         counting.join(by_file, on="key", how="left", maintain_order="left").with_columns(
             pl.col("rejected_rows").fill_null(0)
         ),
-        still,
-        rejected.height - still.height,
+        _reasons(by_reason),
+        first,
+        {"rows": int(by_reason["readable"].sum()), "aud": float(round(at_stake, 2))},
+        sound.filter(pl.col("corrects_file").is_in(counting["key"].implode())).height,
         [
             f"line {line} of {key} corrects line {corrects_line} of {corrects_file}, which is not "
             "rejected or is corrected already"
-            for key, line, corrects_file, corrects_line in misplaced.iter_rows()
+            for key, line, corrects_file, corrects_line in misplaced.filter(counts).iter_rows()
         ],
         duplicates.filter(_touches(month)).select("key", same_as="counts").to_dicts(),
         _failed(files, month, settings.timezone),
@@ -116,7 +135,7 @@ def guard(intake: Intake, max_rejected_percent: float, allow_failed_imports: boo
             f"{month} is not settled: {'; '.join(intake.misplaced[:_SHOWN])}. What it says would "
             "count twice: upload the file that corrects again, without that line"
         )
-    count, rejected = int(intake.counting["rows"].sum()), intake.rejected.height
+    count, rejected = int(intake.counting["rows"].sum()), intake.rejected_rows
     if rejected * 100 > max_rejected_percent * count:
         raise Refused(
             f"{month} is not settled: {rejected} of its {count} rows were rejected "
@@ -124,55 +143,61 @@ def guard(intake: Intake, max_rejected_percent: float, allow_failed_imports: boo
             + "; ".join(
                 f"{file['key']}: "
                 + ", ".join(f"{n} {reason}" for reason, n in file["reasons"].items())
-                for file in reasons(intake.rejected)[:_SHOWN]
+                for file in intake.reasons[:_SHOWN]
             )
             + f". Mend them in {rejected_key(month)} and upload that to the inbox, replace the "
             "files, or run with a higher max_rejected_percent"
         )
 
 
-def reasons(rejected: pl.DataFrame) -> list[dict[str, Any]]:
+def _reasons(by_reason: pl.DataFrame) -> list[dict[str, Any]]:
     """Return how many rows of which file are rejected by which reason: {key, reasons}."""
     codes = {sentence: code for code, sentence in REASONS.items()}
-    counts = (
-        rejected.select("key", pl.col("reason").replace(codes))
-        .group_by("key", "reason")
-        .len()
-        .sort("key", "reason")
-    )
     return [
-        {"key": key, "reasons": dict(of_key.select("reason", "len").iter_rows())}
-        for (key,), of_key in counts.group_by("key", maintain_order=True)
+        {
+            "key": key,
+            "reasons": {
+                codes.get(reason, reason): rows
+                for reason, rows in of_key.select("reason", "rows").iter_rows()
+            },
+        }
+        for (key,), of_key in by_reason.group_by("key", maintain_order=True)
     ]
 
 
-def put_rejected(store: ObjectStore, intake: Intake) -> None:
-    """Put a month's rejected rows where they can be mended, unless they are there already."""
-    key = rejected_key(intake.month)
-    found = store.read(key)
-    if found is None and intake.rejected.is_empty():
-        return
-    data = to_be_mended(intake.rejected)
-    if found is None or found[0] != data:
-        # Who was faster looked at least as late.
-        with suppress(LostRace):
-            store.write_if(key, data, found[1] if found else None)
+def _put_list(store: ObjectStore, month: Month, rejected: pl.LazyFrame, path: Path) -> None:
+    """Put rejected rows where they can be mended, unless they are there already.
 
-
-def to_be_mended(rejected: pl.DataFrame) -> bytes:
-    """Return rejected rows as an event file that corrects them once its values are mended."""
+    As an event file that corrects them once its values are right.
+    """
     file, line = CORRECTS
-    text = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
-    buffer = io.BytesIO()
+    at_stake = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
     rejected.select(
         pl.col("key").alias(file),
         pl.col("line").alias(line),
         *(pl.col(name.lower()).alias(name) for name in COLUMNS),
         pl.col("reason").alias("REASON"),
-        text.alias("AT_STAKE_AUD"),
+        at_stake.alias("AT_STAKE_AUD"),
         pl.col("row").alias("ROW"),
-    ).write_csv(buffer)
-    return buffer.getvalue()
+    ).sink_csv(path)
+    key = rejected_key(month)
+    there = next((version for version in store.versions(key) if version.key == key), None)
+    if there is None:
+        with path.open() as lines:
+            if sum(1 for _ in islice(lines, 2)) < 2:
+                return  # nothing but a header
+    elif there.size == path.stat().st_size and _has_content(store, there, path):
+        return
+    store.upload(path, key)
+
+
+def _has_content(store: ObjectStore, there: ObjectVersion, path: Path) -> bool:
+    with path.open("rb") as content:
+        if there.etag == file_digest(content, "md5").hexdigest():
+            return True
+    # Not every store's ETag is the MD5.
+    found = store.read(there.key)
+    return found is not None and found[0] == path.read_bytes()
 
 
 def _once(files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -209,38 +234,57 @@ def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[dict[str, 
     )
 
 
-def _rejected(store: ObjectStore, files: pl.DataFrame) -> pl.DataFrame:
-    """Return all rejected rows of these files, by file and line, corrected or not."""
+def _rejected(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.LazyFrame:
+    """Scan all rejected rows of these files, corrected or not, in the order of their imports."""
     some = files.filter(pl.col("rows") > pl.col("imported"))
-    return _read(store, some, "rejected.csv", REJECTED_SCHEMA)
+    return _scan(store, some, "rejected.csv", REJECTED_SCHEMA, folder)
 
 
-def _corrections(store: ObjectStore, files: pl.DataFrame) -> pl.DataFrame:
-    """Return which events of these files correct which rejected rows."""
+def _corrections(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Return which events of these files correct which rows of these files, by file and line.
+
+    What corrects a row of a file that is not there any more is an event like any other.
+    """
     some = files.filter(pl.col("corrections") > 0)
-    return _read(store, some, "corrections.csv", CORRECTIONS_SCHEMA)
-
-
-def _read(
-    store: ObjectStore, files: pl.DataFrame, name: str, schema: dict[str, PolarsDataType]
-) -> pl.DataFrame:
-    """Return the rows about these files in a part of their imports, by file and line."""
-    imports = files["import_id"].unique(maintain_order=True).to_list()
-    found = store.read_all([f"imports/{import_id}/{name}" for import_id in imports])
-    parts = [
-        # An import may also hold files that were replaced since.
-        pl.read_csv(data, schema=schema).join(
-            files.filter(pl.col("import_id") == import_id), on="key", how="semi"
-        )
-        for import_id, data in zip(imports, found, strict=True)
-    ]
-    return pl.concat([pl.DataFrame(schema=schema), *parts]).sort("key", "line")
-
-
-def _misplaced(corrections: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
-    """Return the corrections of a row that is not rejected, or that is corrected already."""
-    place = ("corrects_file", "corrects_line")
-    sound = corrections.filter(pl.struct(place).is_first_distinct()).join(
-        rejected, left_on=place, right_on=("key", "line"), how="semi"
+    return (
+        _scan(store, some, "corrections.csv", CORRECTIONS_SCHEMA, folder)
+        .filter(pl.col("corrects_file").is_in(files["key"].implode()))
+        .sort("key", "line")
+        .collect()
     )
-    return corrections.join(sound, on=("key", "line"), how="anti", maintain_order="left")
+
+
+def _scan(
+    store: ObjectStore,
+    files: pl.DataFrame,
+    name: str,
+    schema: dict[str, PolarsDataType],
+    folder: Path,
+) -> pl.LazyFrame:
+    """Bring a part of the files' imports here, and scan what is about them."""
+    imports = files["import_id"].unique(maintain_order=True).to_list()
+    paths = [folder / f"{import_id}-{name}" for import_id in imports]
+    store.download([f"imports/{import_id}/{name}" for import_id in imports], paths)
+    # An import may also hold files that were replaced since.
+    parts = [
+        pl.scan_csv(path, schema=schema).filter(pl.col("key").is_in(of_import["key"].implode()))
+        for import_id, path in zip(imports, paths, strict=True)
+        for of_import in [files.filter(pl.col("import_id") == import_id)]
+    ]
+    return pl.concat([pl.LazyFrame(schema=schema), *parts])
+
+
+def _placed(corrections: pl.DataFrame, rejected: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the corrections that are the first of a rejected row, and all others."""
+    if corrections.is_empty():
+        return corrections, corrections
+    place = ("corrects_file", "corrects_line")
+    found = (
+        rejected.select("key", "line")
+        .join(corrections.lazy(), left_on=("key", "line"), right_on=place, how="semi")
+        .collect(engine="streaming")
+    )
+    sound = corrections.filter(pl.struct(place).is_first_distinct()).join(
+        found, left_on=place, right_on=("key", "line"), how="semi"
+    )
+    return sound, corrections.join(sound, on=("key", "line"), how="anti", maintain_order="left")

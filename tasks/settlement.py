@@ -25,7 +25,7 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report, Totals, aud
 from tasks.core.settings import Settings
-from tasks.intake import Intake, guard, reasons
+from tasks.intake import Intake, guard
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import read_log
 from tasks.io.warehouse import rows, sql, warehouse
@@ -92,8 +92,8 @@ def settle(
     log = seen(read_log(store), as_of)
     inputs = _digest(settings, month, counting, log)
     of_intake = {
-        "rejected": reasons(intake.rejected),
-        "rejected_rows": intake.rejected.height,
+        "rejected": intake.reasons,
+        "rejected_rows": intake.rejected_rows,
         "at_stake": intake.at_stake,
         "corrected_rows": intake.corrected_rows,
         "duplicates": intake.duplicates,

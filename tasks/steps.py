@@ -41,7 +41,7 @@ from tasks.core.settings import Settings
 from tasks.dispute import put_bundle
 from tasks.events import grouped, import_objects
 from tasks.explanation import explain
-from tasks.intake import Intake, put_rejected
+from tasks.intake import Intake
 from tasks.intake import take_in as intake_of
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion, Scratch
 from tasks.io.registry_log import append_changes, read_registry
@@ -258,14 +258,8 @@ def look_at_published(month: Month) -> Standing:
 
 @stage("take in {month}")
 def take_in(month: Month, inbox: list[ObjectVersion], scratch: Path | None = None) -> Intake:
-    """Find what of the inbox counts for a month; list its rejected rows where they can be mended.
-
-    Before anything can be refused because of them.
-    """
-    store = _store(scratch)
-    intake = intake_of(store, Settings(), month, inbox)
-    put_rejected(store, intake)
-    return intake
+    """Find what of the inbox counts for a month; list its rejected rows, before it is refused."""
+    return intake_of(_store(scratch), Settings(), month, inbox)
 
 
 @stage("settle {intake.month}")

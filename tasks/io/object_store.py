@@ -215,29 +215,21 @@ class ObjectStore:
         """Delete an object, if it is there."""
         self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
-    def read_all(self, keys: Sequence[str]) -> list[bytes]:
-        """Return the bytes of immutable objects, read some at a time.
-
-        Raises:
-            Refused: one is missing.
-        """
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            return list(pool.map(self._immutable, keys))
-
     def download(self, keys: Sequence[str], paths: Sequence[Path]) -> None:
         """Bring immutable objects to files, some at a time.
 
         Raises:
             Refused: one is missing.
         """
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            list(pool.map(lambda key, path: path.write_bytes(self._immutable(key)), keys, paths))
 
-    def _immutable(self, key: str) -> bytes:
-        found = self.read(key)
-        if found is None:
-            raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
-        return found[0]
+        def bring(key: str, path: Path) -> None:
+            found = self.read(key)
+            if found is None:
+                raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
+            path.write_bytes(found[0])
+
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            list(pool.map(bring, keys, paths))
 
 
 class Scratch(ObjectStore):
