@@ -8,7 +8,7 @@ CORRECTS_LINE besides the usual ones. All rows of a month that are still rejecte
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from hashlib import file_digest
+from hashlib import file_digest, md5
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tasks.catalog import current, read_catalog
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
-from tasks.io.object_store import ObjectStore, ObjectVersion
+from tasks.io.object_store import ChangedMeanwhile, ObjectStore, ObjectVersion
 from tasks.io.spool import COLUMNS, CORRECTS
 from tasks.rejected import CORRECTIONS_SCHEMA, REASONS, REJECTED_SCHEMA
 
@@ -192,12 +192,18 @@ def _put_list(store: ObjectStore, month: Month, rejected: pl.LazyFrame, path: Pa
 
 
 def _has_content(store: ObjectStore, there: ObjectVersion, path: Path) -> bool:
+    """Say whether an object has the content of a file. Its ETag may be its MD5, or may not."""
     with path.open("rb") as content:
-        if there.etag == file_digest(content, "md5").hexdigest():
-            return True
-    # Not every store's ETag is the MD5.
-    found = store.read(there.key)
-    return found is not None and found[0] == path.read_bytes()
+        wanted = file_digest(content, "md5").hexdigest()
+    if there.etag == wanted:
+        return True
+    found = md5()
+    try:
+        for chunk in store.stream(there.key, there.etag):
+            found.update(chunk)
+    except ChangedMeanwhile:
+        return False
+    return found.hexdigest() == wanted
 
 
 def _once(files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
