@@ -17,6 +17,7 @@ from pydantic import Field
 
 from tasks import steps
 from tasks.allocation import WhatIf
+from tasks.run import one_at_a_time, run_record
 from tasks.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^([12][0-9]{3}-(0[1-9]|1[0-2]))?$")]
@@ -54,7 +55,7 @@ def settle_month(
     """
     settled_month = steps.month_or_previous(month)
     with (
-        steps.run_record(
+        run_record(
             settled_month,
             vpps=vpps,
             as_of=as_of,
@@ -63,7 +64,7 @@ def settle_month(
             preview=preview,
             what_if=[one.model_dump(mode="json", exclude_none=True) for one in what_if],
         ) as record,
-        steps.one_at_a_time(settled_month),
+        one_at_a_time(settled_month),
     ):
         asked = steps.asked(vpps, as_of, max_rejected_percent, allow_failed_imports, what_if)
         if preview or what_if:

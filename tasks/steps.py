@@ -6,12 +6,10 @@ on S3.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any, Literal, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,10 +17,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from prefect import get_run_logger, runtime
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
@@ -31,7 +26,6 @@ from tasks import announcements, settlement
 from tasks.allocation import WhatIf
 from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.closing import close, ledgers, reopen
-from tasks.core.difference import Difference
 from tasks.core.errors import Refused
 from tasks.core.ledger import Ledger
 from tasks.core.ledger import Settled as LastSettled
@@ -53,11 +47,10 @@ from tasks.publication import (
     outcome,
     plan,
     publish,
-    run_record_key,
     run_records,
     standing,
-    write_run_record,
 )
+from tasks.run import RunRecord, started_by
 from tasks.settlement import Settled
 from tasks.stage import stage
 from tasks.verification import put_tables, verify
@@ -309,7 +302,7 @@ def publish_reports(planned: Plan, write_record: Callable[[], None]) -> list[Pub
     return published
 
 
-def import_settle_publish(record: "RunRecord", month: Month, asked: Asked) -> None:
+def import_settle_publish(record: RunRecord, month: Month, asked: Asked) -> None:
     """Import what is new, settle a month and publish it; note the facts in the record.
 
     What stands is looked at before the inbox is. So if somebody else publishes meanwhile, it may be
@@ -353,7 +346,7 @@ def known(before: Standing, asked: Asked) -> LastSettled | None:
     return before.ledger.settled if is_whole else None
 
 
-def preview(record: "RunRecord", month: Month, asked: Asked) -> None:
+def preview(record: RunRecord, month: Month, asked: Asked) -> None:
     """Settle a month and compare it with what stands; write nothing but the record.
 
     Files that are not imported yet are imported to a folder of this machine, which is then gone.
@@ -384,78 +377,6 @@ def preview(record: "RunRecord", month: Month, asked: Asked) -> None:
     ]
 
 
-class RunRecord:
-    """What a settlement run has to say for itself."""
-
-    def __init__(self, month: Month, parameters: dict[str, Any]) -> None:
-        self.month = month
-        self.started = datetime.now(UTC)
-        self.facts: dict[str, Any] = {"parameters": parameters, "stages_seconds": {}}
-        self.outcome = "failed"
-        self.differences: dict[str, Difference] = {}
-        self.intake: Intake | None = None
-        self.key = run_record_key(month, self.started, str(runtime.flow_run.id))
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage."""
-        started = monotonic()
-        try:
-            yield
-        finally:
-            self.facts["stages_seconds"][name] = round(monotonic() - started, 2)
-
-    def write(self, outcome: str) -> None:
-        """Write what is known by now."""
-        write_run_record(
-            _store(),
-            self.key,
-            self.month,
-            self.started,
-            run_id=str(runtime.flow_run.id),
-            started_by=_started_by(),
-            outcome=outcome,
-            facts=self.facts,
-        )
-
-
-@contextmanager
-def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
-    """Write the run's record at the end, however it ends."""
-    record = RunRecord(month, parameters)
-
-    def write() -> None:
-        record.write(record.outcome)
-        get_run_logger().info("run record: %s", record.key)
-        announcements.announce_settlement(month, record.outcome, record.key, record.facts)
-
-    try:
-        yield record
-    except BaseException as problem:
-        record.outcome = "refused" if isinstance(problem, Refused) else "failed"
-        record.facts["reason"] = str(problem) or repr(problem)
-        try:
-            write()
-        except Exception as failure:
-            get_run_logger().error("the run record could not be written: %s", failure)
-        raise
-    write()
-
-
-@contextmanager
-def one_at_a_time(month: Month) -> Iterator[None]:
-    """Wait while another run settles this month, whatever flow it was started by.
-
-    For order in the history only: what is published is right without it. A holder that dies loses
-    its place when its lease runs out.
-    """
-    name = f"settle-{month}"
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(name, 1)
-    with concurrency(name, occupy=1, lease_duration=60, strict=True):
-        yield
-
-
 @stage("show the result")
 def show(record: RunRecord) -> None:
     """Make the run's artifacts: the month's summary and its rejected rows."""
@@ -470,14 +391,14 @@ def show(record: RunRecord) -> None:
 @stage("close {month}")
 def close_month(month: Month, expect: str, by: str) -> dict[str, Any]:
     """Close a month; return what was written down."""
-    closing = close(_store(), month, expect.strip(), by.strip() or f"{_started_by()}")
+    closing = close(_store(), month, expect.strip(), by.strip() or started_by())
     return closing.model_dump(mode="json")
 
 
 @stage("reopen {month}")
 def reopen_month(month: Month, reason: str, by: str) -> dict[str, Any]:
     """Reopen a month; return what was written down."""
-    return reopen(_store(), month, reason, by.strip() or _started_by()).model_dump(mode="json")
+    return reopen(_store(), month, reason, by.strip() or started_by()).model_dump(mode="json")
 
 
 def watch_months(but: Month | None = None) -> list[str]:
@@ -575,14 +496,6 @@ def build_tables(month: Month) -> str:
 def vpp_id(reference: str) -> str:
     """Return the id of a VPP named by its id or current name."""
     return read_registry(_store(), Settings()).vpp_id(reference)
-
-
-def _started_by() -> str:
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if run is None or run.created_by is None:
-        return "a call from Python"
-    return f"{run.created_by.type}: {run.created_by.display_value}"
 
 
 @stage("read {key}")
