@@ -1,0 +1,63 @@
+"""Each rejected row is listed as it was and, unmended, rejected again, whatever stands in a file."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.catalog import list_inbox, read_catalog
+from tasks.core.month import Month
+from tasks.intake import rejected_key, take_in
+from tests.laws.test_settlement import whole_path
+from tests.through_s3 import HEADER, Place
+
+pytestmark = pytest.mark.usefixtures("s3_endpoint")
+
+MONTH = Month(2025, 9)
+GOOD = ["6001000001", "2025-09-01", "Discharge", "1", "2"]
+# All that a field may hold without making its line two, or the file no text or badly quoted.
+fields = st.text(
+    st.characters(codec="utf-8", exclude_characters='\0\n"'), max_size=8
+) | st.sampled_from([*GOOD, "", " ", '"', 'a"b,c', "\r", "\u2028", "=1+1"])
+
+
+def quoted(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if '"' in field or "," in field else field
+
+
+rows = (
+    st.lists(fields, max_size=7)
+    | st.integers(0, 4).flatmap(
+        lambda place: fields.map(lambda field: [*GOOD[:place], field, *GOOD[place + 1 :]])
+    )
+).map(lambda row: ",".join(map(quoted, row)))
+
+
+@settings(whole_path, max_examples=30)
+@given(lines=st.lists(rows, min_size=1, max_size=20))
+def test_each_rejected_row_is_listed_as_it_was_and_unmended_rejected_again(
+    lines: list[str],
+) -> None:
+    place = Place()
+    place.store.write("events/a.csv", (HEADER + "".join(f"{line}\n" for line in lines)).encode())
+    place.import_new()
+    [file] = read_catalog(place.store)[0].to_dicts()
+    assert file["failed"] is None
+    wanted = file["rows"] - file["imported"]
+    intake = take_in(place.store, place.settings, MONTH, list_inbox(place.store))
+    assert intake.rejected_rows == (wanted if file["rows"] else 0)
+    found = place.store.read(rejected_key(MONTH))
+    assert (found is None) == (wanted == 0)
+    if found is None:
+        return
+    listed = list(csv.DictReader(io.StringIO(found[0].decode(), newline="")))
+    assert len(listed) == wanted
+    for row in listed:
+        assert row["ROW"] == lines[int(row["CORRECTS_LINE"]) - 2].rstrip("\r")
+
+    place.store.write("events/b.csv", found[0])
+    place.import_new()
+    [_, unmended] = read_catalog(place.store)[0].to_dicts()
+    assert (unmended["failed"], unmended["rows"], unmended["imported"]) == (None, wanted, 0)
