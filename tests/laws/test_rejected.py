@@ -1,4 +1,4 @@
-"""Each rejected row is listed as it was and, unmended, rejected again, whatever stands in a file."""
+"""Rejected rows are listed as they were and, unmended, rejected again, whatever a file holds."""
 
 import csv
 import io
