@@ -19,16 +19,16 @@ help: ## List the targets
 setup: .venv/ready ## Make the environment in .venv (a minute or two the first time)
 
 demo: .venv/ready ## Settle four months of the demo data with embedded S3 and Prefect
-	@$(BIN)/python -m flows.demo
+	@$(BIN)/python -m flows.commands.demo
 
 up: .venv/ready ## Start the whole stack on this machine; Ctrl-C ends it
-	@$(BIN)/python -m flows.up
+	@$(BIN)/python -m flows.commands.up
 
 alarms: .venv/ready ## Apply the alarms (automations) to the Prefect server of PREFECT_API_URL
-	@$(BIN)/python -m flows.alarms
+	@$(BIN)/python -m flows.commands.alarms
 
 history: .venv/ready ## List all settlement runs, from S3 alone
-	@$(BIN)/python -m flows.history
+	@$(BIN)/python -m flows.commands.history
 
 test: .venv/ready ## Run the linters and all tests
 	$(BIN)/ruff check .

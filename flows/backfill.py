@@ -10,10 +10,10 @@ from prefect import flow
 from pydantic import Field
 
 from flows.settle import settle_month
-from tasks import steps
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.stage import refusals_as_sentences
+from tasks.runs import stages as steps
+from tasks.runs.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 

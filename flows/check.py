@@ -7,8 +7,8 @@ unchanged), and so sets off the alarm for failed runs.
 from prefect import flow
 
 from flows.settle import MonthText
-from tasks import steps
-from tasks.stage import refusals_as_sentences
+from tasks.runs import stages as steps
+from tasks.runs.stage import refusals_as_sentences
 
 
 @flow(name="check-settled", flow_run_name="check that the month is settled")

@@ -11,8 +11,8 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from tasks import steps
-from tasks.stage import refusals_as_sentences
+from tasks.runs import stages as steps
+from tasks.runs.stage import refusals_as_sentences
 
 
 def _run_name() -> str:

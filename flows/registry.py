@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 from pydantic import Field
 
-from tasks import steps
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
 from tasks.core.registry import parse_change
-from tasks.stage import refusals_as_sentences
+from tasks.runs import stages as steps
+from tasks.runs.stage import refusals_as_sentences
 
 Percentage = Annotated[float, Field(ge=0, le=100)]
 Amount = Annotated[float, Field(ge=0)]

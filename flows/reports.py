@@ -12,10 +12,10 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.settle import settle_month
-from tasks import steps
 from tasks.core.month import Month
-from tasks.publication import report_key
-from tasks.stage import refusals_as_sentences
+from tasks.publication.revisions import report_key
+from tasks.runs import stages as steps
+from tasks.runs.stage import refusals_as_sentences
 
 MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 Name = Annotated[str, Field(min_length=1)]

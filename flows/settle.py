@@ -15,10 +15,10 @@ from typing import Annotated, Any
 from prefect import flow, runtime
 from pydantic import Field
 
-from tasks import steps
-from tasks.allocation import WhatIf
-from tasks.run import one_at_a_time, run_record
-from tasks.stage import refusals_as_sentences
+from tasks.runs import stages as steps
+from tasks.runs.run import one_at_a_time, run_record
+from tasks.runs.stage import refusals_as_sentences
+from tasks.settlement.allocation import WhatIf
 
 MonthText = Annotated[str, Field(pattern=r"^([12][0-9]{3}-(0[1-9]|1[0-2]))?$")]
 

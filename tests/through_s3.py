@@ -5,16 +5,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.month import Month
 from tasks.core.registry import parse_change
 from tasks.core.report import Report
 from tasks.core.settings import Settings
-from tasks.events import grouped, import_objects
-from tasks.intake import take_in
+from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.imports.event_files import grouped, import_objects
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
-from tasks.publication import (
+from tasks.publication.revisions import (
     Published,
     Standing,
     plan,
@@ -23,7 +22,8 @@ from tasks.publication import (
     standing,
     write_run_record,
 )
-from tasks.settlement import Settled, settle
+from tasks.settlement.inputs import take_in
+from tasks.settlement.settlement import Settled, settle
 
 HEADER = "NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
 

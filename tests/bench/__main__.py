@@ -30,11 +30,11 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from flows import up
-from tasks.catalog import list_inbox
+from flows.commands import up
 from tasks.core.month import Month
 from tasks.core.registry import parse_change
 from tasks.core.settings import Settings
+from tasks.imports.catalog import list_inbox
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
 

@@ -21,8 +21,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from flows import up
-from flows.demo import load
+from flows.commands import up
+from flows.commands.demo import load
 from tasks.core.registry import parse_change
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
@@ -341,7 +341,7 @@ def running_stack(folder: Path, database: str = "", auth: str = "") -> Iterator[
         stack.deployments = {one["name"]: one for one in stack.post("/deployments/filter")}
         _pause(stack, "import-events")
         registry = stack.run("import-registry", {"key": "registry/uploads/demo.jsonl"})
-        assert stack.call("flows.alarms").count("made: ") == 4
+        assert stack.call("flows.commands.alarms").count("made: ") == 4
         stack.completed(registry)
         yield stack
 

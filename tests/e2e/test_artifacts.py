@@ -168,7 +168,7 @@ def test_alarms_go_off(stack: Stack, alarm: str) -> None:
 
 def test_the_history_is_on_s3_alone(stack: Stack, settled: str, refused: Refused) -> None:
     nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    lines = stack.call("flows.history", **nowhere).splitlines()
+    lines = stack.call("flows.commands.history", **nowhere).splitlines()
     assert lines[0].split() == [
         *("month", "started", "who", "outcome", "revision", "rows", "seconds")
     ]
@@ -177,7 +177,7 @@ def test_the_history_is_on_s3_alone(stack: Stack, settled: str, refused: Refused
         re.match(rf"{MONTH} .{re.escape(record['started'][:19])}Z .+ published +1 +9596 ", line)
         for line in lines
     ), lines
-    told = stack.call("flows.history", DIRTY_MONTH, VPP_PREFIX=refused.prefix, **nowhere)
+    told = stack.call("flows.commands.history", DIRTY_MONTH, VPP_PREFIX=refused.prefix, **nowhere)
     first, reason, second = told.splitlines()[1:]
     assert " refused " in first
     assert reason.strip() == refused.message

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tasks.catalog import read_catalog
+from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
 from tests.e2e.stack import Stack, eventually, record_sample, records, reports
 from tests.through_s3 import HEADER
@@ -179,7 +179,7 @@ def test_of_two_runs_at_once_the_second_waits_and_finds_nothing_to_do(
 
 def test_applying_the_alarms_again_changes_nothing(stack: Stack) -> None:
     before = stack.post("/automations/filter")
-    said = stack.call("flows.alarms").splitlines()
+    said = stack.call("flows.commands.alarms").splitlines()
     assert len(said) == len(before) == 4
     assert {line.split(": ", 1)[0] for line in said} == {"as it was"}
     assert stack.post("/automations/filter") == before

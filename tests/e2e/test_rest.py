@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
-from tasks.publication import standing
+from tasks.publication.revisions import standing
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS

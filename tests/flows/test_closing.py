@@ -9,12 +9,12 @@ import pytest
 
 from flows.closing import close_month, reopen_month, watch_months
 from flows.settle import settle_month
-from tasks.closing import close, reopen
 from tasks.core.errors import Refused
 from tasks.core.month import Month
+from tasks.evidence.verification import verify
 from tasks.io.object_store import LostRace
-from tasks.publication import is_made, run_records, standing
-from tasks.verification import verify
+from tasks.publication.closing import close, reopen
+from tasks.publication.revisions import is_made, run_records, standing
 from tests.flows.failing_s3 import Proxy
 from tests.flows.sample import json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place

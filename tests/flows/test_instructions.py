@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows import instructions
+from flows.commands import instructions
 from tests.flows.sample import EVENTS, ROOT, keys
 from tests.through_s3 import HEADER, Place
 
@@ -64,7 +64,7 @@ def process(
     """Run the program as a process of its own, with no S3 in its environment."""
     clean = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "VPP_"))}
     return subprocess.run(
-        [sys.executable, *python, "-m", "flows.instructions", *arguments],
+        [sys.executable, *python, "-m", "flows.commands.instructions", *arguments],
         input=lines,
         cwd=folder,
         env=clean,
@@ -153,7 +153,7 @@ def test_nonsense_ends_the_process_with_2_and_says_where(tmp_path: Path) -> None
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_bytes_that_are_no_text_are_refused_like_any_nonsense(errors: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.instructions"],
+        [sys.executable, "-m", "flows.commands.instructions"],
         input=b"Create VPP: \xff\xfe, 20\n",
         cwd=ROOT,
         env={**os.environ, "PYTHONIOENCODING": f"utf-8:{errors}"},

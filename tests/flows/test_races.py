@@ -7,7 +7,7 @@ import pytest
 from flows.settle import settle_month
 from tasks.core.month import Month
 from tasks.io.object_store import LostRace
-from tasks.publication import standing
+from tasks.publication.revisions import standing
 from tests.flows.failing_s3 import Proxy
 from tests.flows.sample import EVENTS, bytes_at, json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place

@@ -12,8 +12,8 @@ from boto3.s3.transfer import TransferConfig
 from flows.closing import watch_months
 from flows.settle import settle_month
 from tasks.core.month import Month
-from tasks.io.spool import COLUMNS
-from tasks.verification import verify
+from tasks.evidence.verification import verify
+from tasks.imports.spool import COLUMNS
 from tests.flows.sample import ROOT, bytes_at, json_at, keys, lay_out, refusal, run
 from tests.through_s3 import HEADER, Place
 

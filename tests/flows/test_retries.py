@@ -9,7 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from flows.registry import create_vpp
 from flows.settle import settle_month
-from tasks import steps
+from tasks.runs import stages as steps
 from tests.flows.failing_s3 import Proxy
 from tests.flows.polling import task_runs
 from tests.flows.sample import TOTALS, bytes_at, end, json_at, keys, lay_out, refusal

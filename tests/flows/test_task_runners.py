@@ -3,9 +3,10 @@
 import pytest
 
 from flows.settle import settle_month
-from tasks import events, steps
 from tasks.core.change_file import read_changes
+from tasks.imports import event_files as events
 from tasks.io.registry_log import append_changes
+from tasks.runs import stages as steps
 from tests.flows.sample import ROOT
 from tests.through_s3 import Place
 

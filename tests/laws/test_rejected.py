@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.catalog import list_inbox, read_catalog
 from tasks.core.month import Month
-from tasks.intake import rejected_key, take_in
+from tasks.imports.catalog import list_inbox, read_catalog
+from tasks.settlement.inputs import rejected_key, take_in
 from tests.laws.test_settlement import whole_path
 from tests.through_s3 import HEADER, Place
 

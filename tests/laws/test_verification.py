@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.catalog import CATALOG_KEY
 from tasks.core.errors import Refused
 from tasks.core.month import Month
+from tasks.evidence.verification import put_tables, verify
+from tasks.imports.catalog import CATALOG_KEY
 from tasks.io.registry_log import LOG_KEY, read_log
-from tasks.publication import report_key, run_records
-from tasks.verification import put_tables, verify
+from tasks.publication.revisions import report_key, run_records
 from tests.laws.portfolios import Portfolio, portfolios
 from tests.laws.recorded import revisions
 from tests.laws.test_settlement import row, whole_path

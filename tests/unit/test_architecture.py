@@ -35,11 +35,11 @@ def test_the_core_is_pure() -> None:
 
 def test_what_the_line_program_needs_imports_neither_prefect_nor_the_embedded_s3() -> None:
     modules = loaded(
-        "flows.instructions",
-        "tasks.settlement",
-        "tasks.publication",
-        "tasks.events",
-        "tasks.catalog",
+        "flows.commands.instructions",
+        "tasks.settlement.settlement",
+        "tasks.publication.revisions",
+        "tasks.imports.event_files",
+        "tasks.imports.catalog",
         "tasks.io.registry_log",
         "tasks.io.embedded_s3",
     )

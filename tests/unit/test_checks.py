@@ -9,10 +9,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from tasks.allocation import CHECKS, CheckFailed, Inputs, allocate, check
 from tasks.core.month import Month
 from tasks.core.registry import Registry, parse_change
 from tasks.io.warehouse import sql, warehouse
+from tasks.settlement.allocation import CHECKS, CheckFailed, Inputs, allocate, check
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHANGES = [

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
-from tasks import events
-from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.core.settings import Settings
-from tasks.events import ENERGY, TARIFF, grouped, import_objects
+from tasks.imports import event_files as events
+from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.imports.event_files import ENERGY, TARIFF, grouped, import_objects
+from tasks.imports.rejected import REASONS
 from tasks.io.object_store import ObjectStore
-from tasks.rejected import REASONS
 
 try:
     from compression.zstd import compress as zstd  # type: ignore[import-not-found]

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.allocation import BUILD, _run, load_what_if
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.registry import Change, Registry, parse_change
 from tasks.io.warehouse import rows, sql, warehouse
+from tasks.settlement.allocation import BUILD, _run, load_what_if
 
 ATTRIBUTES = {
     "vpp": ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances"),

@@ -9,8 +9,8 @@ from typing import cast
 import polars as pl
 from polars._typing import PolarsDataType
 
-from tasks.io.scan import key_of, origins, scan_fields, scan_lines
-from tasks.io.spool import COLUMNS, CORRECTS, SpoolFile
+from tasks.imports.scan import key_of, origins, scan_fields, scan_lines
+from tasks.imports.spool import COLUMNS, CORRECTS, SpoolFile
 
 # Why a row is rejected. A row with several faults is counted under the first.
 REASONS = {

@@ -21,7 +21,7 @@ from tasks.core.registry import (
     CreateSite,
     parse_change,
 )
-from tasks.explanation import Day, Explained, Explanation, exact, markdown, rounding, shown
+from tasks.evidence.explanation import Day, Explained, Explanation, exact, markdown, rounding, shown
 from tasks.io.object_store import ObjectStore
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold

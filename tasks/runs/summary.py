@@ -16,10 +16,10 @@ from tasks.core.difference import Difference, Values
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
-from tasks.explanation import Explanation, markdown
-from tasks.intake import Intake, rejected_key
+from tasks.evidence.explanation import Explanation, markdown
+from tasks.imports.rejected import REASONS
 from tasks.io.object_store import ObjectStore
-from tasks.rejected import REASONS
+from tasks.settlement.inputs import Intake, rejected_key
 
 _SHOWN_ROWS = 100
 _SHOWN_CAUSES = 20

@@ -20,13 +20,10 @@ from typing import Annotated, Any, Literal
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from tasks.allocation import Allotment, CheckFailed, allotments
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
-from tasks.io.object_store import ObjectStore
-from tasks.io.warehouse import rows, sql
-from tasks.verification import (
+from tasks.evidence.verification import (
     Pinned,
     pinned,
     read_report,
@@ -35,6 +32,9 @@ from tasks.verification import (
     revision_of,
     run_record_of,
 )
+from tasks.io.object_store import ObjectStore
+from tasks.io.warehouse import rows, sql
+from tasks.settlement.allocation import Allotment, CheckFailed, allotments
 
 _SHOWN_EVENTS = 200
 _MOST_PLACES = 40

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.demo import ROOT, load, say
+from flows.commands.demo import ROOT, load, say
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 
@@ -136,7 +136,7 @@ def _start(started: list[subprocess.Popen[bytes]], home: str) -> None:
         "--overwrite",
     )
     once(BIN / "prefect", "--no-prompt", "deploy", "--all")
-    once(BIN / "python", "-m", "flows.alarms")
+    once(BIN / "python", "-m", "flows.commands.alarms")
     say("starting the worker, and recording the demo's registry")
     run(BIN / "prefect", "worker", "start", "--pool", "vpp", "--name", "local")
     once(

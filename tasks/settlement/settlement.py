@@ -19,18 +19,19 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from tasks.allocation import RULE_VERSION, Inputs, WhatIf, allocate
-from tasks.core import ledger
+import tasks
+from tasks.core import month_record as ledger
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report, Totals, aud
 from tasks.core.settings import Settings
-from tasks.intake import Intake, guard
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import read_log
 from tasks.io.warehouse import rows, sql, warehouse
+from tasks.settlement.allocation import RULE_VERSION, Inputs, WhatIf, allocate
+from tasks.settlement.inputs import Intake, guard
 
-PROGRAM = Path(__file__).parent
+PROGRAM = Path(tasks.__file__).parent
 PINNED = ("key", "etag", "import_id", "rejected_rows")  # what a run record says of a file
 FACTS = (
     "inputs",

@@ -8,10 +8,10 @@ publishes and a person who closes can't both be first, and the second one sees t
 from datetime import UTC, datetime
 
 from tasks.core.errors import Refused
-from tasks.core.ledger import Closing, Ledger
 from tasks.core.month import Month
+from tasks.core.month_record import Closing, Ledger
 from tasks.io.object_store import LostRace, ObjectStore
-from tasks.publication import Standing, is_made, ledger_key, standing
+from tasks.publication.revisions import Standing, is_made, ledger_key, standing
 
 
 def close(store: ObjectStore, month: Month, expect: str, by: str) -> Closing:

@@ -15,11 +15,11 @@ from typing import Any
 
 from tasks.core.month import Month
 from tasks.core.settings import Settings
-from tasks.intake import rejected_key
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
+from tasks.settlement.inputs import rejected_key
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data" / "demo"
 COPY = ROOT / "build" / "demo"
 MONTH = "2025-09"

@@ -21,8 +21,8 @@ from pydantic_core import to_json
 
 from tasks.core.difference import Difference, difference
 from tasks.core.errors import Refused
-from tasks.core.ledger import Ledger, Revision, Settled
 from tasks.core.month import Month
+from tasks.core.month_record import Ledger, Revision, Settled
 from tasks.core.report import Report
 from tasks.io.object_store import LostRace, ObjectStore
 from tasks.io.registry_log import read_log

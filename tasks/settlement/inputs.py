@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from polars._typing import PolarsDataType
 
-from tasks.catalog import current, read_catalog
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
+from tasks.imports.catalog import current, read_catalog
+from tasks.imports.rejected import CORRECTIONS_SCHEMA, REASONS, REJECTED_SCHEMA
+from tasks.imports.spool import COLUMNS, CORRECTS
 from tasks.io.object_store import ChangedMeanwhile, ObjectStore, ObjectVersion
-from tasks.io.spool import COLUMNS, CORRECTS
-from tasks.rejected import CORRECTIONS_SCHEMA, REASONS, REJECTED_SCHEMA
 
 FIRST_ROWS = 100
 _SHOWN = 10

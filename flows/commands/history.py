@@ -1,6 +1,6 @@
 """The history of all settlement runs, from S3 alone: `make history`.
 
-    python -m flows.history [YYYY-MM]
+    python -m flows.commands.history [YYYY-MM]
 
 One line a run: month, when, who, outcome, revisions, rows, seconds. It outlives Prefect's database.
 """
@@ -9,7 +9,7 @@ import sys
 
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
-from tasks.publication import run_records
+from tasks.publication.revisions import run_records
 
 
 def main(month: str = "") -> None:

@@ -8,7 +8,7 @@ import io
 
 import polars as pl
 
-from tasks.events import CATALOG_SCHEMA
+from tasks.imports.event_files import CATALOG_SCHEMA
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
 
 CATALOG_KEY = "imports/catalog.parquet"

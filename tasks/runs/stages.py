@@ -22,24 +22,21 @@ from prefect.futures import PrefectFuture, PrefectFutureList, as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from tasks import announcements, settlement
-from tasks.allocation import WhatIf
-from tasks.catalog import add_to_catalog, current, list_inbox, read_catalog
-from tasks.closing import close, ledgers, reopen
 from tasks.core.errors import Refused
-from tasks.core.ledger import Ledger
-from tasks.core.ledger import Settled as LastSettled
 from tasks.core.month import Month
+from tasks.core.month_record import Ledger
+from tasks.core.month_record import Settled as LastSettled
 from tasks.core.registry import Change
 from tasks.core.settings import Settings
-from tasks.dispute import put_bundle
-from tasks.events import grouped, import_objects
-from tasks.explanation import explain
-from tasks.intake import Intake
-from tasks.intake import take_in as intake_of
+from tasks.evidence.dispute import put_bundle
+from tasks.evidence.explanation import explain
+from tasks.evidence.verification import put_tables, verify
+from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.imports.event_files import grouped, import_objects
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion, Scratch
 from tasks.io.registry_log import append_changes, read_registry
-from tasks.publication import (
+from tasks.publication.closing import close, ledgers, reopen
+from tasks.publication.revisions import (
     Plan,
     Published,
     Standing,
@@ -50,10 +47,14 @@ from tasks.publication import (
     run_records,
     standing,
 )
-from tasks.run import RunRecord, started_by
-from tasks.settlement import Settled
-from tasks.stage import stage
-from tasks.verification import put_tables, verify
+from tasks.runs import summary as announcements
+from tasks.runs.run import RunRecord, started_by
+from tasks.runs.stage import stage
+from tasks.settlement import settlement
+from tasks.settlement.allocation import WhatIf
+from tasks.settlement.inputs import Intake
+from tasks.settlement.inputs import take_in as intake_of
+from tasks.settlement.settlement import Settled
 
 _RECENT_MONTHS = 6  # that are watched for late data, closed or not
 _ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish

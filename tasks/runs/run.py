@@ -15,14 +15,14 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 
-from tasks import announcements
 from tasks.core.difference import Difference
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
-from tasks.intake import Intake
 from tasks.io.object_store import ObjectStore
-from tasks.publication import run_record_key, write_run_record
+from tasks.publication.revisions import run_record_key, write_run_record
+from tasks.runs import summary as announcements
+from tasks.settlement.inputs import Intake
 
 
 class RunRecord:

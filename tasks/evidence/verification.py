@@ -20,16 +20,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from tasks.allocation import RULE_VERSION
-from tasks.catalog import read_catalog
 from tasks.core.errors import Refused
-from tasks.core.ledger import Ledger
 from tasks.core.month import Month
+from tasks.core.month_record import Ledger
 from tasks.core.report import Report
+from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import LOG_KEY, read_log
-from tasks.publication import ledger_key, report_key, run_records
-from tasks.settlement import PINNED, allocated, reports_on
+from tasks.publication.revisions import ledger_key, report_key, run_records
+from tasks.settlement.allocation import RULE_VERSION
+from tasks.settlement.settlement import PINNED, allocated, reports_on
 
 _SHOWN_DIFFERENCES = 5
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from tasks.io.spool import COLUMNS, CORRECTS, SpoolFile
+from tasks.imports.spool import COLUMNS, CORRECTS, SpoolFile
 
 
 def scan_fields(file: SpoolFile, lines: io.BytesIO | None = None) -> pl.LazyFrame:

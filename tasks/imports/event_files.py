@@ -20,11 +20,11 @@ from polars._typing import PolarsDataType
 
 from tasks.core.errors import Unreadable
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
+from tasks.imports.rejected import REASONS, find_corrections, write_rejected
+from tasks.imports.scan import origins, scan_fields, scan_lines, text_columns
+from tasks.imports.spool import COLUMNS, Source, SpoolFile, spool
 from tasks.io.object_store import ObjectStore, ObjectVersion
-from tasks.io.scan import origins, scan_fields, scan_lines, text_columns
-from tasks.io.spool import COLUMNS, Source, SpoolFile, spool
 from tasks.io.warehouse import sql, warehouse
-from tasks.rejected import REASONS, find_corrections, write_rejected
 
 # Goes into every import's id: raise it when the same file would be read differently.
 READER_VERSION = 1

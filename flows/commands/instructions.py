@@ -1,0 +1,298 @@
+"""The line program: registry, import and report from lines on standard input, at once.
+
+    python -m flows.commands.instructions < data/STDIN.txt
+
+Lines, in any case, with or without a number in front:
+
+    Create VPP: NAME, REVENUE_PERCENTAGE[, DAILY_FEE]
+    Create Site: VPP_NAME, NMI, ADDRESS
+    Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY
+    Import Events: FILE_NAME
+    Create Report: VPP, MONTH
+    Exit
+
+A second Create of the same name, NMI or serial updates it. Reports go to standard output as JSON,
+everything else to standard error. All lines are checked before the first takes effect; one that
+makes no sense is named, and the exit status is 2. Unless VPP_BUCKET or an S3 endpoint is set, an
+embedded S3 is used, and everything but the output is gone afterwards. No Prefect is needed.
+
+Rejected rows are counted as skipped and do not stop a report here, whatever their share.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+from tasks.core.nmi import canonical_nmi
+from tasks.core.registry import Change, Registry, parse_change, slug
+from tasks.core.settings import Settings
+from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.imports.event_files import import_objects
+from tasks.io.embedded_s3 import embedded_s3
+from tasks.io.object_store import ObjectStore
+from tasks.io.registry_log import append_changes, read_registry
+from tasks.publication import revisions as publication
+from tasks.settlement.inputs import take_in
+from tasks.settlement.settlement import settle
+
+_NUMBER = re.compile(r"^\d+\s*[.):-]?\s*(?=[a-z])", re.IGNORECASE)
+_S3_IS_CONFIGURED_BY = ("VPP_BUCKET", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_DATA = Path(__file__).parents[2] / "data"
+
+_EXPECTED = {
+    "create vpp": "Create VPP: NAME, REVENUE_PERCENTAGE, DAILY_FEE (the fee may be left out)",
+    "create site": "Create Site: VPP_NAME, NMI, ADDRESS",
+    "create battery": "Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY",
+    "import events": "Import Events: FILE_NAME",
+    "create report": "Create Report: VPP, MONTH",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One instruction: its line's number, what it asks for, and its fields."""
+
+    number: int
+    command: str
+    fields: list[str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one or more lines come to: changes to append, a file to import, or a report to make."""
+
+    line: Line
+    changes: list[tuple[int, Change | Refused]]
+    file: Path | None = None
+    report: tuple[str, Month] | None = None
+
+
+def read_lines(text: Iterable[str]) -> list[Line]:
+    """Read instructions up to Exit.
+
+    Raises:
+        Refused: a line is none; the message names it and says what was expected.
+    """
+    lines = []
+    for number, raw in enumerate(text, 1):
+        line = _NUMBER.sub("", raw.strip().removeprefix("\ufeff"), count=1).strip()
+        if not line:
+            continue
+        if line.lower() == "exit":
+            break
+        command, colon, rest = line.partition(":")
+        command = " ".join(command.lower().split())
+        if not colon or command not in _EXPECTED:
+            raise Refused(
+                f"line {number}: {line!r} is no instruction; expected one of:\n  "
+                + "\n  ".join([*_EXPECTED.values(), "Exit"])
+            )
+        most = {"create site": 2, "import events": 0}.get(command, -1)
+        fields = [field.strip() for field in rest.split(",", most)]
+        wanted = {"create vpp": (2, 3), "create site": (3,), "create battery": (4,)}.get(
+            command, (1,) if command == "import events" else (2,)
+        )
+        if len(fields) not in wanted or not all(fields):
+            raise Refused(f"line {number}: {line!r}; expected {_EXPECTED[command]}")
+        lines.append(Line(number, command, fields))
+    return lines
+
+
+def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step]:
+    """Turn lines into steps, trying each change on the registry as the lines before left it.
+
+    Raises:
+        Refused: a line does not fit; the message names it. Nothing was done.
+    """
+    steps: list[Step] = []
+    now = datetime.now(UTC)
+    for line in lines:
+        try:
+            if line.command == "import events":
+                steps.append(Step(line, [], file=_find(line.fields[0])))
+            elif line.command == "create report":
+                vpp, month = line.fields
+                steps.append(Step(line, [], report=(registry.vpp_id(vpp), Month.parse(month))))
+            else:
+                changes = _CREATES[line.command](registry, line.fields, charge_events)
+                for fields in changes:
+                    change = parse_change({**fields, "effective_from": None})
+                    registry.add(change, now, "")
+                    if not steps or not steps[-1].changes:
+                        steps.append(Step(line, []))
+                    steps[-1].changes.append((line.number, change))
+        except Refused as problem:
+            raise Refused(
+                f"line {line.number}: {problem} (expected {_EXPECTED[line.command]})"
+            ) from None
+    return steps
+
+
+def _vpp(registry: Registry, fields: list[str], charge_events: str) -> list[dict[str, Any]]:
+    name, percentage, *fee = fields
+    terms = {"revenue_percentage": percentage, "daily_fee_aud": fee[0] if fee else "0"}
+    if registry.knows("vpp", slug(name)):
+        return [{"change": "update-vpp", "vpp": slug(name), "name": name, **terms}]
+    return [{"change": "create-vpp", "name": name, **terms, "charge_events": charge_events}]
+
+
+def _site(registry: Registry, fields: list[str], _: str) -> list[dict[str, Any]]:
+    vpp, nmi, address = fields
+    site = {"nmi": nmi, "vpp": vpp, "address": address}
+    if not registry.knows("site", _site_id(nmi)):
+        return [{"change": "create-site", **site}]
+    return [
+        {"change": "assign-site", "nmi": nmi, "vpp": vpp},
+        {"change": "update-site", "nmi": nmi, "address": address},
+    ]
+
+
+def _battery(registry: Registry, fields: list[str], _: str) -> list[dict[str, Any]]:
+    nmi, manufacturer, serial, capacity = fields
+    battery = {"serial": serial, "manufacturer": manufacturer, "capacity_kwh": capacity}
+    add = {"change": "add-battery", "nmi": nmi, **battery}
+    if not registry.knows("battery", serial):
+        return [add]
+    return [{"change": "remove-battery", "serial": serial}, add]
+
+
+_CREATES: dict[str, Callable[[Registry, list[str], str], list[dict[str, Any]]]] = {
+    "create vpp": _vpp,
+    "create site": _site,
+    "create battery": _battery,
+}
+
+
+def _site_id(nmi: str) -> str:
+    try:
+        return canonical_nmi(nmi)
+    except ValueError as problem:
+        raise Refused(f"nmi: {problem}") from None
+
+
+def _find(name: str) -> Path:
+    """Find a file from here or among the project's data."""
+    for path in (Path(name), _DATA / name):
+        if path.is_file():
+            return path
+    raise Refused(f"there is no file {name!r} here or in {_DATA.name}/")
+
+
+def run(
+    store: ObjectStore, settings: Settings, lines: list[Line], charge_events: str
+) -> Iterable[bytes]:
+    """Carry out the lines; yield each report."""
+    registry = read_registry(store, settings)
+    keys: dict[Path, str] = {}
+    for step in plan(lines, registry, charge_events):
+        if step.file:
+            _import(store, settings, step.line, step.file, keys)
+        elif step.report:
+            yield _report(store, settings, *step.report)
+        else:
+            append_changes(store, settings, step.changes, "line program")
+
+
+def _import(
+    store: ObjectStore, settings: Settings, line: Line, file: Path, keys: dict[Path, str]
+) -> None:
+    taken = set(keys.values()) - {keys.get(file)}
+    names = [f"events/{file.name}", *(f"events/{n}-{file.name}" for n in range(2, 1000))]
+    keys[file] = next(name for name in names if name not in taken)
+    there = store.read(keys[file])
+    store.upload(file, keys[file])
+    [version] = [version for version in list_inbox(store) if version.key == keys[file]]
+    catalog, _ = read_catalog(store)
+    known = current(catalog, [version]).row(0, named=True)
+    if known["import_id"] is None:
+        rows = import_objects(store, settings.timezone, [version])
+        imported = rows.row(0, named=True)
+        if imported["failed"]:
+            if there is None:
+                store.delete(keys[file])
+            else:
+                store.write(keys[file], there[0], "text/csv")
+            raise Refused(f"line {line.number}: {file}: {imported['failed']}")
+        add_to_catalog(store, rows)
+        reasons = {entry["reason"]: entry["rows"] for entry in imported["rejected"]}
+        count = imported["imported"]
+    else:
+        reasons, count = {"already imported": known["rows"]}, 0
+    why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.items())
+    print(
+        f"imported={count} skipped={sum(reasons.values())}" + (f" ({why})" if why else ""),
+        file=sys.stderr,
+    )
+
+
+def _report(store: ObjectStore, settings: Settings, vpp: str, month: Month) -> bytes:
+    before = publication.standing(store, month)
+    settled = settle(
+        store,
+        settings,
+        take_in(store, settings, month, list_inbox(store)),
+        [vpp],
+        datetime.now(UTC),
+        max_rejected_percent=100,
+        allow_failed_imports=False,
+    )
+    started, run_id = datetime.now(UTC), str(uuid4())
+    record = publication.run_record_key(month, started, run_id)
+    facts = {**settled.facts, "parameters": {"vpps": [vpp]}}
+
+    def write_record() -> None:
+        publication.write_run_record(
+            store, record, month, started, run_id, "line program", "published", facts
+        )
+
+    planned = publication.plan(store, before, settled.reports, facts, record, is_whole=False)
+    [published] = publication.publish(store, planned, write_record)
+    return settled.reports[0].revised(published.revision).to_bytes()
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise Refused(f"line {line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program on standard input and return its exit status."""
+    parser = argparse.ArgumentParser(description="Settle from lines on standard input.")
+    parser.add_argument("--output", type=Path, help="also write the last report to this file")
+    parser.add_argument(
+        "--charge-events",
+        choices=("cost", "revenue"),
+        default="cost",
+        help="whether charging costs the site (default) or counts as revenue, for new VPPs",
+    )
+    options = parser.parse_args(arguments)
+    is_configured = any(os.environ.get(name) for name in _S3_IS_CONFIGURED_BY)
+    try:
+        lines = read_lines(_text(sys.stdin.buffer.read()).splitlines())
+        with nullcontext() if is_configured else embedded_s3():
+            settings = Settings()
+            for report in run(ObjectStore(settings), settings, lines, options.charge_events):
+                print(report.decode(), end="", flush=True)
+                if options.output:
+                    options.output.write_bytes(report)
+    except Refused as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
