@@ -22,7 +22,6 @@ def demo_reports() -> dict[str, bytes]:
     append_changes(place.store, place.settings, changes, "test")
     for path in sorted((data / "events").rglob("*.csv*")):
         place.store.upload(path, f"events/{path.relative_to(data / 'events').as_posix()}")
-    place.import_new()
     return {
         f"{month}-{report.settlement.vpp_id}.json": report.to_bytes()
         for month in MONTHS
