@@ -66,7 +66,9 @@ def settle_and_publish(run: Run) -> None:
             run_logger().warning("another run published %s meanwhile; settling again", run.month)
             continue
         return run.end_published(draft, reports)
-    raise Refused(f"{run.month} was published by others {ROUNDS} times meanwhile; run it again later")
+    raise Refused(
+        f"{run.month} was published by others {ROUNDS} times meanwhile; run it again later"
+    )
 
 
 def preview(run: Run) -> None:

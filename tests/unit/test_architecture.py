@@ -1,4 +1,4 @@
-"""The one rule of the house: who imports whom, who knows Prefect and S3, who writes which prefix."""
+"""The one rule of the house: who imports whom, who knows Prefect and S3, who writes what."""
 
 import ast
 import json
