@@ -304,9 +304,7 @@ def running_stack(folder: Path, database: str = "", auth: str = "") -> Iterator[
     }
     environment = {
         **inherited,
-        **up.environment(str(folder / "prefect")),
-        "AWS_ENDPOINT_URL_S3": s3_url,
-        "PREFECT_API_URL": f"{prefect_url}/api",
+        **up.environment(str(folder / "prefect"), s3_url, prefect_url),
         # A run that finds another one in its place looks again after 30 seconds otherwise.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
     }
