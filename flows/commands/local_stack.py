@@ -66,4 +66,7 @@ def use_its_s3(file: Path = FILE) -> str:
         return ""
     environment = running_environment(file)
     os.environ |= {n: v for n, v in environment.items() if n.startswith("AWS_")}
+    for name in ("VPP_BUCKET", "VPP_PREFIX"):
+        if name in environment:
+            os.environ.setdefault(name, environment[name])
     return environment.get("AWS_ENDPOINT_URL_S3", "")

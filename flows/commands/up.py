@@ -108,6 +108,9 @@ def environment(home: str, s3_url: str = S3_URL, prefect_url: str = PREFECT_URL)
         "PREFECT_API_URL": f"{prefect_url}/api",
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # It would mark each run that waits for the worker, all at once and again and again, since
+        # they lock each other out of SQLite.
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
 

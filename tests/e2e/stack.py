@@ -34,6 +34,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 STARTS_WITHIN_SECONDS = 120
 ENDS_WITHIN_SECONDS = 240
+ALARMS = 6
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -339,7 +340,7 @@ def running_stack(folder: Path, database: str = "", auth: str = "") -> Iterator[
         stack.deployments = {one["name"]: one for one in stack.post("/deployments/filter")}
         _pause(stack, "import-events")
         registry = stack.run("import-registry", {"key": "registry/uploads/demo.jsonl"})
-        assert stack.call("flows.commands.alarms").count("made: ") == 4
+        assert stack.call("flows.commands.alarms").count("made: ") == ALARMS
         stack.completed(registry)
         yield stack
 
