@@ -31,10 +31,10 @@ from tasks.io.workspace import workspace
 S3_PORT, PREFECT_PORT = 4566, 4200
 S3_URL, PREFECT_URL = f"http://127.0.0.1:{S3_PORT}", f"http://127.0.0.1:{PREFECT_PORT}"
 BIN = Path(sys.executable).parent
-# Each run is a process of its own that uses all cores; and with many of them at once, a Prefect
-# server on SQLite answers 503.
-RUNS_AT_ONCE = 4
+DATABASE = "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
+RUNS_AT_ONCE = 4  # each is a process of its own, and uses all cores
 SHOWN_LOG_LINES = 20
+EVERYDAY = "/v2/deployments?tags=%5B%22everyday%22%5D"
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ def environment(home: str, s3_url: str = S3_URL, prefect_url: str = PREFECT_URL)
         "PREFECT_API_URL": f"{prefect_url}/api",
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # It would mark each run that waits for the worker, all at once and again and again, since
-        # they lock each other out of SQLite.
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        # In memory, for as long as the server runs: then all of it works on one connection. On a
+        # file, runs and whoever starts them lock each other out of SQLite, which is a 503 for them.
+        "PREFECT_API_DATABASE_CONNECTION_URL": DATABASE,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
 
@@ -231,6 +231,7 @@ def _welcome(stack: Stack, file: Path) -> None:
     """Print where everything is, and what other programs need to find it."""
     print(
         f"\n  Prefect   {stack.prefect_url}   (deployments, runs, artifacts)\n"
+        f"            {stack.prefect_url}{EVERYDAY}   (what is used most)\n"
         f"  S3        {stack.s3_url}, bucket {Settings().bucket}, any credentials\n"
         "  The demo's event files are in the inbox and its registry is recorded.\n\n"
         "  `make alarms` and `make history` find this stack by themselves. For other programs\n"

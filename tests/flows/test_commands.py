@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -331,7 +332,7 @@ def test_alarms_are_text() -> None:
         [body] = [getattr(a.actions[0], "body", "") for a in with_block if a.name == name]
         return render_user_template_sync(body, {"event": {"payload": payload}})
 
-    with_block = alarms.automations(block=alarms.UUID(int=1))
+    with_block = alarms.automations(block=UUID(int=1))
     assert text("VPP: a month is published", {"reports": reports, "digest": "31ee"}) == (
         "Hunter Banksia VPP: revision 2 (published), total revenue 1253.30 AUD, of the VPP 206.17, "
         "of its sites 45.00\n\nDigest to close the month with: 31ee"
