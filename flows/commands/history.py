@@ -8,7 +8,6 @@ The S3 is the one that the environment names; where it names none, that of `make
 
 import socket
 import sys
-from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -24,9 +23,10 @@ from pydantic import ValidationError
 from flows.commands.local_stack import use_its_s3
 from tasks.core.errors import Refused
 from tasks.core.month import Month
+from tasks.core.run_record import RunRecord, SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
-from tasks.publication.revisions import run_records
+from tasks.publication.run_records import read_run_records
 
 _LINE = "{:7}  {:20}  {:24}  {:9}  {:>8}  {:>10}  {:>7}"
 _HEAD = ("month", "started", "who", "outcome", "revision", "rows", "seconds")
@@ -53,20 +53,20 @@ def reason_in_words(reason: str) -> str:
     return first
 
 
-def line(record: dict[str, Any]) -> str:
+def line(record: RunRecord) -> str:
     """Return a run's line, and the one below it that says why nothing was published."""
-    revisions = {report["revision"] for report in record.get("reports", [])}
+    revisions = {report.revision for report in record.reports or []}
     text = _LINE.format(
-        record["month"],
-        record["started"][:19] + "Z",
-        record["started_by"][:24],
-        record["outcome"],
+        record.month,
+        f"{record.started:%Y-%m-%dT%H:%M:%SZ}",
+        record.started_by[:24],
+        record.outcome,
         "-".join(str(n) for n in sorted({min(revisions), max(revisions)})) if revisions else "",
-        record.get("rows", ""),
-        record["seconds"],
+        record.rows if isinstance(record, SettledRunRecord) else "",
+        record.seconds,
     )
-    if "reason" in record:
-        text += f"\n         {reason_in_words(record['reason'])}"
+    if record.reason:
+        text += f"\n         {reason_in_words(record.reason)}"
     return text
 
 
@@ -111,6 +111,20 @@ def check_that_it_listens(endpoint: str) -> None:
         pass  # boto3 may know another way, through a proxy
 
 
+def read_settings() -> Settings:
+    """Return the settings.
+
+    Raises:
+        Refused: a variable has a value that it cannot have.
+    """
+    try:
+        return Settings()
+    except ValidationError as problem:
+        [first, *_] = problem.errors()
+        name = f"VPP_{str(first['loc'][0]).upper()}"
+        raise Refused(f"{name} is {first['input']!r}: {first['msg']}") from None
+
+
 def main(month: str = "") -> None:
     """Print the runs, oldest first within each month."""
     endpoint = ""
@@ -119,19 +133,16 @@ def main(month: str = "") -> None:
             Month.parse(month)
         if used := use_its_s3():
             print(f"The runs of the stack of `make up`, in S3 at {used}", file=sys.stderr)
-        store = ObjectStore(Settings())
+        store = ObjectStore(read_settings())
         endpoint = store.client.meta.endpoint_url
         if boto3.Session().get_credentials() is None:
             raise NoCredentialsError
         check_that_it_listens(endpoint)
         print(_LINE.format(*_HEAD))
-        for record in run_records(store, month):
+        for _, record in read_run_records(store, month):
             print(line(record))
     except Refused as problem:
         sys.exit(str(problem))
-    except ValidationError as problem:
-        [first, *_] = problem.errors()
-        sys.exit(f"VPP_{str(first['loc'][0]).upper()} is {first['input']!r}: {first['msg']}")
     except (BotoCoreError, ClientError, ValueError) as problem:
         sys.exit(sentence(problem, endpoint))
 

@@ -15,7 +15,7 @@ import pytest
 
 from tasks.io.workspace import workspace
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 OWNER = """
 import sys
