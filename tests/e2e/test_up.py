@@ -37,7 +37,7 @@ def call(copy: Path, command: str) -> subprocess.CompletedProcess[str]:
 def worker_of(parent: int) -> int:
     """Return the process of the worker that a process has started."""
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     )
     [worker] = [
         int(line.split()[0])
