@@ -23,6 +23,7 @@ Commands, which people start by hand on this machine:
     commands/up.py            make up
     commands/alarms.py        make alarms
     commands/history.py       make history
+    commands/local_stack.py   where the stack of make up is, for the commands beside it
     commands/instructions.py  the line program; `python -m flows.instructions` starts it too
 
 A flow reads top to bottom: its form, then one call a stage. What a stage does is in `tasks`; its
