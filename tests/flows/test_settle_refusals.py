@@ -50,8 +50,8 @@ REFUSED = {
     "too many rejected rows of one file": Case(
         {"more.csv": HEADER + f"{BAD}\n", "good.csv": HEADER + f"{GOOD}\n" * 97},
         {},
-        "2025-09 is not settled: 1 of the 1 rows of events/more.csv in it were rejected (100.0%, at "
-        "most 5% are allowed): events/more.csv: 1 energy. " + WHAT_TO_DO,
+        "2025-09 is not settled: 1 of the 1 rows of events/more.csv in it were rejected (100.0%, "
+        "at most 5% are allowed): events/more.csv: 1 energy. " + WHAT_TO_DO,
     ),
     "all rows rejected, so that nobody knows of which month": Case(
         {"more.csv": f"{HEADER}9876543210,yesterday,Discharge,1,1\n"},
