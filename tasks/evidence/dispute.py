@@ -19,7 +19,7 @@ from tasks.core.registry import (
     AssignSite,
     Change,
     CreateSite,
-    parse_change,
+    recorded_change,
 )
 from tasks.evidence.explanation import Day, Explained, Explanation, exact, markdown, rounding, shown
 from tasks.io.object_store import ObjectStore
@@ -49,7 +49,7 @@ def put_bundle(store: ObjectStore, explained: Explained) -> str:
 
 def bundle(explained: Explained) -> bytes:
     """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
-    changes = [(parse_change(line), line) for line in explained.pins.log.splitlines()]
+    changes = [(recorded_change(line), line) for line in explained.pins.log.splitlines()]
     names = _names(explained, [change for change, _ in changes])
     told = _renamed(explained.explanation, names)
     files = {

@@ -4,7 +4,6 @@ Each task is one call of a plain function; all that passes between tasks on diff
 on S3.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.month_record import Ledger
 from tasks.core.month_record import Settled as LastSettled
-from tasks.core.registry import Change
 from tasks.core.settings import Settings
 from tasks.evidence.dispute import put_bundle
 from tasks.evidence.explanation import explain
@@ -34,7 +32,7 @@ from tasks.evidence.verification import put_tables, verify
 from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
 from tasks.imports.event_files import grouped, import_objects
 from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion, Scratch
-from tasks.io.registry_log import append_changes, read_registry
+from tasks.io.registry_log import read_registry
 from tasks.publication.closing import close, ledgers, reopen
 from tasks.publication.revisions import (
     Plan,
@@ -133,11 +131,6 @@ def asked(
 def in_market_time(moment: datetime) -> datetime:
     """Return a moment with its offset; one without is market time."""
     return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(Settings().timezone))
-
-
-def recorded_by() -> str:
-    """Name this run for logs that outlive Prefect's database."""
-    return f"flow-run/{runtime.flow_run.id}"
 
 
 @stage("list the inbox")
@@ -497,27 +490,3 @@ def build_tables(month: Month) -> str:
 def vpp_id(reference: str) -> str:
     """Return the id of a VPP named by its id or current name."""
     return read_registry(_store(), Settings()).vpp_id(reference)
-
-
-@stage("read {key}")
-def read_object(key: str) -> bytes:
-    """Return an object's bytes."""
-    found = _store().read(key)
-    if found is None:
-        raise Refused(f"key: there is no {key!r} in the bucket; upload it first")
-    return found[0]
-
-
-def append_change(change: Change) -> dict[str, Any]:
-    """Append one change to the registry; return it as it was recorded."""
-    return append_changes_as_one([(1, change)])[0]
-
-
-@stage("append to the registry")
-def append_changes_as_one(changes: list[tuple[int, Change | Refused]]) -> list[dict[str, Any]]:
-    """Append changes, all or none; return them as they were recorded."""
-    if not changes:
-        raise Refused("the file holds no changes")
-    recorded = append_changes(_store(), Settings(), changes, recorded_by())
-    get_run_logger().info("changes %d to %d recorded", recorded[0].seq, recorded[-1].seq)
-    return [json.loads(change.line()) for change in recorded]

@@ -27,9 +27,9 @@ import duckdb
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.core.change_fields import ChargeEvents, Fee, NegativeBalances, Percentage
 from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
 from tasks.core.month import Month
-from tasks.core.registry import ChargeEvents, Fee, NegativeBalances, Percentage
 from tasks.io.warehouse import rows, sql
 
 # Goes into every run record: raise it when the rule would give other cents for the same inputs.
