@@ -83,7 +83,7 @@ def _row(kind: str, id: str, values: dict[str, Any], seq: int) -> Row:
 def to_csv(rows: list[Row]) -> bytes:
     """Return the rows as CSV; a text that a spreadsheet would run has an apostrophe before it."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # lines end in CRLF: else a CR in an old text would not be quoted
     writer.writerow(field.name for field in fields(Row))
     for row in rows:
         writer.writerow(

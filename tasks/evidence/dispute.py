@@ -19,6 +19,7 @@ from tasks.core.registry import (
     AssignSite,
     Change,
     CreateSite,
+    WithdrawChange,
     recorded_change,
 )
 from tasks.evidence.explanation import Day, Explained, Explanation, exact, markdown, rounding, shown
@@ -133,7 +134,12 @@ def _history(explained: Explained, changes: list[tuple[Change, bytes]]) -> Itera
     for change, line in known:
         is_elsewhere = isinstance(change, AddBattery) and change.nmi != nmi
         if change.entity() in of_site and not is_elsewhere:
-            yield line
+            yield line if not isinstance(change, WithdrawChange) else _without_reason(change)
+
+
+def _without_reason(change: WithdrawChange) -> bytes:
+    """Return the line of a withdrawal without the note on why, which may name another site."""
+    return change.model_copy(update={"reason": "not shown here"}).line().encode()
 
 
 def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
@@ -215,7 +221,7 @@ def how_to_check(told: Explanation) -> str:
         "## 6. What it rests on\n\n"
         "`registry.jsonl` is what was recorded of the site, its batteries and its VPPs' terms: on "
         "each day the change with the latest `effective_from` up to it holds; among equals the "
-        "last. `run.json` names the files by ETag (of an ordinary upload, its MD5) and the run.\n\n"
+        "last; one that a withdraw-change names does not hold at all. `run.json` names the files by ETag (of an ordinary upload, its MD5) and the run.\n\n"
         "Two numbers a day are of all sites together and cannot be checked from here: the VPP's "
         "revenue and its capacity. Other sites are not named. The operator can recompute the whole "
         f"report from its inputs with verify-report ({told.vpp_id}, {told.month}, revision "

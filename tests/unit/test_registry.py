@@ -1210,8 +1210,8 @@ def test_a_clock_far_from_the_stores_records_nothing(
             append_changes(store, settings, parsed([vpp("One")]), "test")
         assert re.fullmatch(
             r"this machine's clock says \S+ \S+ UTC and the object store's \S+ \S+ UTC; a change "
-            r"is dated by this clock, so they must be within 5 minutes of each other: set it right, "
-            r"then run this again",
+            r"is dated by this clock, so they must be within 5 minutes of each other: set it "
+            r"right, then run this again",
             str(refused.value),
         )
     else:
