@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.registry import (
     add_battery,
@@ -663,9 +663,12 @@ def test_the_registry_is_listed_on_a_day_as_it_was_known(
         ",,,,2",
         "battery,38764527113388,,,9876543210,,Tesla,13.5,,,,,,,,3",
     ]
-    [table, *_] = client.read_artifacts(
-        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["registry"]))
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    [table] = client.read_artifacts(
+        artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
     )
+    assert table.key == "registry"
     assert isinstance(table.data, str)
     assert len(json.loads(table.data)) == 4
     assert "registry/lists/2026-03-02" in (table.description or "")
