@@ -8,7 +8,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from tasks.runs import months as steps
+from tasks.runs import registry_summary, stages
+from tasks.runs.flow_run import open_store
 from tasks.runs.stage import refusals_as_sentences
 
 
@@ -16,4 +17,4 @@ from tasks.runs.stage import refusals_as_sentences
 @refusals_as_sentences
 def list_months() -> State[Any]:
     """List the months that are settled: of how many VPPs, closed by whom, and their digests."""
-    return steps.months_state(steps.read_months())
+    return registry_summary.end_with_months(stages.read_month_records(open_store()))

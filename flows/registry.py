@@ -19,9 +19,14 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import WithJsonSchema
 
+from tasks.core import keys
+from tasks.core.change_fields import day_of, moment_of, shown
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
-from tasks.runs import registry as steps
+from tasks.core.inbox import inbox_key
+from tasks.core.registry import parse_change
+from tasks.runs import registry_summary, stages
+from tasks.runs.flow_run import open_store, recorded_by
 from tasks.runs.stage import refusals_as_sentences
 
 # The forms show these types. What is given reaches the registry as it is, where it is checked:
@@ -40,6 +45,18 @@ ChargeEvents = Literal["cost", "revenue"]
 NegativeBalances = Literal["site", "vpp"]
 Region = Literal["", "NSW1", "QLD1", "VIC1", "SA1", "TAS1"]
 Basis = Literal["", "events", "meter"]
+
+
+def _record(change: str, **fields: Any) -> State[Any]:
+    """Append one change of the fields that were given, and end the run with what was recorded."""
+    given = {name: value for name, value in fields.items() if value not in (None, "")}
+    return _record_given({"change": change, **given})
+
+
+def _record_given(fields: dict[str, Any]) -> State[Any]:
+    change = parse_change(fields)
+    [recorded] = stages.append_to_registry(open_store(), [(1, change)], recorded_by())
+    return registry_summary.end_with_change(recorded)
 
 
 @flow(name="create-vpp", flow_run_name="create VPP {name}")
@@ -62,7 +79,7 @@ def create_vpp(
         negative_balances: Who bears a site's negative month, the site or the VPP.
         effective_from: Its first day, YYYY-MM-DD. Empty: from the beginning.
     """
-    return steps.record_change(
+    return _record(
         "create-vpp",
         name=name,
         revenue_percentage=revenue_percentage,
@@ -95,7 +112,7 @@ def update_vpp(
         negative_balances: Who bears a site's negative month, the site or the VPP.
         effective_from: The first day it holds, YYYY-MM-DD. Empty: today.
     """
-    return steps.record_change(
+    return _record(
         "update-vpp",
         vpp=vpp,
         name=name,
@@ -130,7 +147,7 @@ def create_site(
             is refused.
         effective_from: Its first day as a member, YYYY-MM-DD. Empty: from the beginning.
     """
-    return steps.record_change(
+    return _record(
         "create-site",
         vpp=vpp,
         nmi=nmi,
@@ -164,7 +181,7 @@ def update_site(
         basis: Which counts where it has both, events or meter data.
         effective_from: The first day it holds, YYYY-MM-DD. Empty: today.
     """
-    return steps.record_change(
+    return _record(
         "update-site",
         nmi=nmi,
         address=address,
@@ -190,7 +207,8 @@ def assign_site(
     """
     if bool(vpp) == leaves:
         raise Refused("vpp: name the VPP that the site joins, or set leaves, but not both")
-    return steps.assign(nmi, vpp or None, effective_from)
+    day = {} if effective_from in (None, "") else {"effective_from": effective_from}
+    return _record_given({"change": "assign-site", "nmi": nmi, "vpp": vpp or None, **day})
 
 
 @flow(name="add-battery", flow_run_name="add battery {serial}")
@@ -211,7 +229,7 @@ def add_battery(
         capacity_kwh: Its usable capacity, kWh.
         effective_from: The first day it counts, YYYY-MM-DD. Empty: from the beginning.
     """
-    return steps.record_change(
+    return _record(
         "add-battery",
         nmi=nmi,
         manufacturer=manufacturer,
@@ -237,7 +255,7 @@ def update_battery(
         capacity_kwh: Its usable capacity, kWh. Empty: as it is.
         effective_from: The first day it holds, YYYY-MM-DD. Empty: today.
     """
-    return steps.record_change(
+    return _record(
         "update-battery",
         serial=serial,
         manufacturer=manufacturer,
@@ -255,7 +273,7 @@ def remove_battery(serial: str, effective_from: Day = None) -> State[Any]:
         serial: Its serial number.
         effective_from: The first day without it, YYYY-MM-DD. Empty: today.
     """
-    return steps.record_change("remove-battery", serial=serial, effective_from=effective_from)
+    return _record("remove-battery", serial=serial, effective_from=effective_from)
 
 
 @flow(name="withdraw-change", flow_run_name="withdraw change {seq}")
@@ -269,7 +287,9 @@ def withdraw_change(seq: Seq, reason: str) -> State[Any]:
         seq: The change's number, which the run that recorded it, and list-registry, show.
         reason: Why; it is kept in the log.
     """
-    return steps.withdraw(seq, reason)
+    if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
+        raise Refused(f"seq: must be the number of a change, like 7 (given: {shown(seq)})")
+    return _record("withdraw-change", withdraws=seq, reason=reason)
 
 
 @flow(name="redate-changes", flow_run_name="date changes again")
@@ -279,7 +299,7 @@ def redate_changes() -> State[Any]:
 
     Until then no settlement sees them, and no other change can be recorded.
     """
-    return steps.redated_state(steps.redate())
+    return registry_summary.end_with_dates(stages.redate_changes(open_store()))
 
 
 @flow(name="request-registry-upload", flow_run_name="request upload of registry file {name}")
@@ -290,7 +310,10 @@ def request_registry_upload(name: str) -> State[Any]:
     Args:
         name: What it is called in registry/uploads/, like sites.csv or 2025/changes.jsonl.
     """
-    return steps.upload_state(name)
+    key = inbox_key(keys.REGISTRY_UPLOADS, name)
+    if not key.endswith((".csv", ".jsonl")):
+        raise Refused(f"name: {shown(name)} must end in .csv or .jsonl")
+    return registry_summary.end_with_upload(open_store(), key)
 
 
 @flow(name="import-registry", flow_run_name="import registry from {key}")
@@ -305,7 +328,10 @@ def import_registry(key: str) -> State[Any]:
     Args:
         key: The file's name in registry/uploads/, like sites.csv, with or without that folder.
     """
-    return steps.imported_state(steps.append(list(read_changes(steps.read_upload(key)))))
+    store, file = open_store(), inbox_key(keys.REGISTRY_UPLOADS, key, "key")
+    changes = list(read_changes(stages.read_registry_upload(store, file)))
+    recorded = stages.append_to_registry(store, changes, recorded_by())
+    return registry_summary.end_with_import(recorded)
 
 
 @flow(name="list-registry", flow_run_name="list the registry")
@@ -318,4 +344,7 @@ def list_registry(day: Day = None, as_of: datetime | None = None) -> State[Any]:
         as_of: As it was known at this moment, market time unless it has an offset. Empty: as it is
             known now.
     """
-    return steps.list_state(day, as_of)
+    store = open_store()
+    moment = moment_of("as_of", as_of, store.settings.timezone)
+    rows, on, key = stages.list_registry(store, day_of("day", day), moment)
+    return registry_summary.end_with_list(store, rows, on, moment, key)

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -189,3 +190,17 @@ def day_of(field: str, value: Any) -> date | None:
         return None if value == "" else _DAY_FIELD.validate_python(value)
     except ValidationError as error:
         raise Refused(f"{field}{sentence({**error.errors()[0], 'loc': ('', '')})}") from None
+
+
+def moment_of(field: str, value: datetime | None, timezone: str) -> datetime | None:
+    """Return a moment with its offset, which is the market's where it has none.
+
+    Raises:
+        Refused: nothing can have been recorded by then, or the calendar ends before.
+    """
+    if value is None:
+        return None
+    moment = value if value.tzinfo else value.replace(tzinfo=ZoneInfo(timezone))
+    if not FIRST_DAY.year < moment.year <= LAST_DAY.year:
+        raise Refused(f"{field}: must be a moment from {FIRST_DAY.year + 1} to {LAST_DAY.year}")
+    return moment

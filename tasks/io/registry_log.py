@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from tasks.core.errors import Refused
+from tasks.core import keys
+from tasks.core.errors import LostRace, Refused
 from tasks.core.registry import Change, LaterChange, Registry, recorded_change
+from tasks.core.registry_list import Row, rows_on, to_csv
 from tasks.core.settings import Settings
-from tasks.io.object_store import LostRace, ObjectStore
+from tasks.io.object_store import ObjectStore
 
-LOG_KEY = "registry/changes.jsonl"
 # AWS refuses signed requests at 15 minutes; ordinary clocks differ by less than a second.
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
+_MAX_FILE_BYTES = 100 << 20  # some 400,000 changes
 _SHOWN_PROBLEMS = 50
+_ROUNDS = 50  # of losing the race to append
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,29 @@ class Recorded:
 
 def read_log(store: ObjectStore) -> bytes:
     """Return the whole log, one change a line; empty before the first change."""
-    found = store.read(LOG_KEY)
+    found = store.read(keys.REGISTRY_LOG)
     return found[0] if found else b""
+
+
+def read_upload(store: ObjectStore, key: str) -> bytes:
+    """Return an uploaded file of changes.
+
+    Raises:
+        Refused: it is not there, or is so large that it must be a mistake.
+    """
+    sizes = {version.key: version.size for version in store.versions(key)}
+    if sizes.get(key, 0) > _MAX_FILE_BYTES:
+        raise Refused(
+            f"key: {key} has {sizes[key] >> 20} MB; a file of changes may have at most "
+            f"{_MAX_FILE_BYTES >> 20} MB: cut it into several"
+        )
+    found = store.read(key)
+    if found is None:
+        raise Refused(
+            f"key: there is no {key!r} in the bucket; request-registry-upload gives a link to "
+            "upload it with"
+        )
+    return found[0]
 
 
 def append_changes(
@@ -55,12 +79,12 @@ def append_changes(
         now: the moment; by default this machine's clock, which must be near the store's.
 
     Raises:
-        Refused: some do not fit, and the message lists them by line; or a clock is off. Nothing was
-            written.
+        Refused: some do not fit, and the message lists them by line; or a clock is off; or others
+            were faster too many times. Nothing was written.
     """
     numbered = list(changes)
-    while True:
-        found = store.read(LOG_KEY)
+    for _ in range(_ROUNDS):
+        found = store.read(keys.REGISTRY_LOG)
         log, etag = found if found else (b"", None)
         known = [recorded_change(line) for line in log.splitlines()]
         at = _moment(known, now() if now else _machine_time(store), store.clock)
@@ -68,12 +92,13 @@ def append_changes(
         recorded = _added(registry, numbered, at, recorded_by)
         lines = "".join(f"{change.line()}\n" for change in recorded)
         try:
-            store.write_if(LOG_KEY, log + lines.encode(), etag)
+            store.write_if(keys.REGISTRY_LOG, log + lines.encode(), etag)
         except LostRace:
             # Unless it was won, the answer got lost, and somebody has appended behind it.
             if not read_log(store).startswith(log + lines.encode()):
                 continue
         return [Recorded(change, registry.later_than(change)) for change in recorded]
+    raise _too_busy()
 
 
 def _added(
@@ -146,8 +171,8 @@ def redate_changes(store: ObjectStore) -> list[Change]:
     Raises:
         Refused: none is dated in the future, or this machine's clock is off.
     """
-    while True:
-        found = store.read(LOG_KEY)
+    for _ in range(_ROUNDS):
+        found = store.read(keys.REGISTRY_LOG)
         now = _machine_time(store)
         lines = found[0].splitlines(keepends=True) if found else []
         known = [recorded_change(line) for line in lines]
@@ -160,10 +185,18 @@ def redate_changes(store: ObjectStore) -> list[Change]:
                 redated.append(change.model_copy(update=dates))
                 lines[position] = f"{redated[-1].line()}\n".encode()
         try:
-            store.write_if(LOG_KEY, b"".join(lines), found[1] if found else None)
+            store.write_if(keys.REGISTRY_LOG, b"".join(lines), found[1] if found else None)
         except LostRace:
             continue
         return redated
+    raise _too_busy()
+
+
+def _too_busy() -> Refused:
+    return Refused(
+        f"{keys.REGISTRY_LOG} was written by others {_ROUNDS} times meanwhile; nothing was "
+        "recorded, run it again"
+    )
 
 
 def read_registry(
@@ -174,6 +207,17 @@ def read_registry(
     if as_of is not None:
         changes = (c for c in changes if c.recorded_at and c.recorded_at <= as_of)
     return Registry(changes, _today(datetime.now(UTC), settings))
+
+
+def put_list(
+    store: ObjectStore, settings: Settings, day: date | None, as_of: datetime | None
+) -> tuple[list[Row], date, str]:
+    """Write what holds on a day (None: today) as CSV; return its rows, the day, and its key."""
+    on = day or _today(datetime.now(UTC), settings)
+    rows = rows_on(read_registry(store, settings, as_of), on)
+    key = keys.registry_list(on, as_of)
+    store.write(key, to_csv(rows), "text/csv")
+    return rows, on, key
 
 
 def _utc(moment: datetime) -> str:

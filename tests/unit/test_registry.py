@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tasks.core import keys
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
 from tasks.core.month import Month
@@ -20,7 +21,6 @@ from tasks.core.registry import Change, LaterChange, Registry, parse_change, rec
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import (
-    LOG_KEY,
     append_changes,
     read_log,
     read_registry,
@@ -460,11 +460,11 @@ def base(s3_endpoint: str) -> ObjectStore:
 def test_what_does_not_fit_is_refused_and_nothing_is_written(
     base: ObjectStore, change: Json, sentence: str
 ) -> None:
-    before = base.read(LOG_KEY)
+    before = base.read(keys.REGISTRY_LOG)
     with pytest.raises(Refused) as refused:
         append(base, Settings(prefix=base.prefix), change)
     assert sentence in str(refused.value)
-    assert base.read(LOG_KEY) == before
+    assert base.read(keys.REGISTRY_LOG) == before
 
 
 def test_a_refused_change_leaves_the_registry_as_it_was() -> None:
