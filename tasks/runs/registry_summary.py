@@ -40,6 +40,8 @@ def end_with_import(recorded: Sequence[Recorded]) -> State[Any]:
 
 def end_with_dates(changes: Sequence[Change]) -> State[Any]:
     """End a run with which changes were dated again."""
+    if not changes:
+        return Completed(message="No change is dated in the future; nothing was done.", data=[])
     message = (
         f"{_numbers(changes)} dated {changes[0].recorded_at:%Y-%m-%d %H:%M} UTC now. Settlements "
         "that were run since they were recorded did not see them: settle their months again."
