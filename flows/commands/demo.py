@@ -140,7 +140,7 @@ def main() -> None:
         from flows.registry import import_registry
         from flows.settle import settle_month
 
-        imported = import_registry("registry/uploads/demo.jsonl")
+        imported: Any = import_registry("registry/uploads/demo.jsonl")
         say(f"registry: {imported['changes']} changes recorded; settling {MONTH}")
         settle_month(MONTH, max_rejected_percent=MOST_REJECTED_PERCENT)
         say(f"{MONTH} is settled; backfilling {EARLIER[0]} to {EARLIER[1]}")

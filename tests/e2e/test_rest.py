@@ -52,6 +52,7 @@ CALLS = [
     Call(
         1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "server"
     ),
+    Call(1, "request-registry-upload", {"name": "sites.csv"}, {"name": "../a.csv"}, "name", "flow"),
     Call(
         2,
         "create-site",
@@ -73,8 +74,8 @@ CALLS = [
         2,
         "update-site",
         {"nmi": OTHER_SITE, "address": "1 Other St"},
-        {"nmi": OTHER_SITE},
-        "address",
+        {"nmi": OTHER_SITE, "region": "NSW"},
+        "region",
         "server",
     ),
     Call(
@@ -153,6 +154,8 @@ CALLS = [
     ),
     Call(5, "month-tables", {"month": MONTH}, {"month": ""}, "month", "server"),
     Call(5, "watch-months", {}, {}, "", "nobody"),  # it has no parameters
+    Call(5, "list-months", {}, {}, "", "nobody"),
+    Call(5, "list-registry", {"day": "2025-09-30"}, {"day": "30/09/2025"}, "day", "flow"),
     Call(6, "close-month", {"month": MONTH}, {"month": MONTH, "expect": ""}, "expect", "server"),
     Call(
         7,
@@ -160,6 +163,16 @@ CALLS = [
         {"month": MONTH, "reason": "a test"},
         {"month": MONTH, "reason": ""},
         "reason",
+        "server",
+    ),
+    Call(8, "redate-changes", {}, {}, "", "nobody"),
+    # One of step 3, whichever was the last.
+    Call(
+        8,
+        "withdraw-change",
+        {"seq": 11, "reason": "a test"},
+        {"seq": 0, "reason": "a test"},
+        "seq",
         "server",
     ),
 ]
