@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import pytest
 from botocore.retries.standard import ExponentialBackoff
-from prefect import Task
 from prefect.client.orchestration import SyncPrefectClient
 
 from flows.registry import create_vpp
 from flows.settle import settle_month
 from tasks import steps
+from tasks.stage import Stage
 from tests.flows.failing_s3 import Proxy
 from tests.flows.polling import task_runs
 from tests.flows.sample import TOTALS, bytes_at, end, json_at, keys, lay_out, refusal
@@ -25,9 +25,10 @@ REPORT = "reports/2025-09/test-vpp-one.json"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between attempts; there are as many as ever."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0.0)
-    for stage in vars(steps).values():
-        if isinstance(stage, Task):
-            monkeypatch.setattr(stage, "retry_delay_seconds", [0.01] * 4)
+    stages = [value for value in vars(steps).values() if isinstance(value, Stage)]
+    assert stages
+    for stage in stages:
+        monkeypatch.setattr(stage.task, "retry_delay_seconds", [0.01] * 4)
 
 
 class Outage(NamedTuple):
