@@ -70,7 +70,7 @@ def set_limit(stack: Stack, limit: int) -> None:
     stack.api.patch(f"/v2/concurrency_limits/{id}", json={"limit": limit}).raise_for_status()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def pair(stack: Stack) -> tuple[ObjectStore, list[str]]:
     """Let the same month be settled by two runs that are created at once; return place and runs."""
     prefix, store = place_of_work(stack, BIG_MONTH)
@@ -79,7 +79,7 @@ def pair(stack: Stack) -> tuple[ObjectStore, list[str]]:
     return store, runs
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def silenced(stack: Stack, settled: str, pair: tuple[ObjectStore, list[str]]) -> Dead:
     """Kill a run and its worker at once; start another worker after a while.
 
@@ -102,7 +102,7 @@ def silenced(stack: Stack, settled: str, pair: tuple[ObjectStore, list[str]]) ->
     return Dead(prefix, store, run, missed, killed)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def noticed(stack: Stack, silenced: Dead) -> dict[str, Any]:
     """Wait until the dead run has ended; return the state that it ended in."""
     [state] = stack.ended(silenced.run, within_seconds=240)

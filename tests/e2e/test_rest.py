@@ -13,6 +13,7 @@ import pytest
 from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
 from tasks.publication.published import read_published
+from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS
@@ -188,7 +189,11 @@ class Called(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def called(stack: Stack) -> Called:
+def called(stack: Stack, background: Background) -> Called:
+    return background.result("called", lambda: call_all(stack))
+
+
+def call_all(stack: Stack) -> Called:
     """Make all good calls, in a place that is empty but for an uploaded file of changes."""
     prefix, store = stack.empty_place()
     store.write(UPLOADED, "\n".join(map(json.dumps, OTHERS)).encode())
