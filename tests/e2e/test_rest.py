@@ -3,8 +3,10 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -278,7 +280,7 @@ def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:
 def readme_commands() -> Iterator[str]:
     """Yield the shell commands of the README that ask for a run."""
     for block in re.findall(r"^```\w*\n(.+?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
-        if "create_flow_run" in block and "curl" in block:
+        if "create_flow_run" in block or "deployment run" in block:
             yield block
 
 
@@ -286,10 +288,19 @@ def readme_commands() -> Iterator[str]:
 @pytest.mark.usefixtures("settled")
 def test_the_readmes_request_works_as_printed(stack: Stack, command: str) -> None:
     port = str(stack.api.base_url.port)
-    shell = ["bash", "-euo", "pipefail", "-c", command.replace("4200", port)]
+    printed = {
+        "4200": port,
+        "/ID/": f"/{stack.deployments['settle-month']['id']}/",
+        ".venv/bin/": f"{Path(sys.executable).parent}/",
+    }
+    for placeholder, value in printed.items():
+        command = command.replace(placeholder, value)
+    shell = ["bash", "-euo", "pipefail", "-c", command]
     before = {run["id"] for run in settlements(stack)}
     for _ in range(10):
-        done = subprocess.run(shell, check=True, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            shell, check=True, cwd=ROOT, env=stack.environment, capture_output=True, text=True
+        )
         if "Service Unavailable" not in done.stdout:  # what a busy server on SQLite may say
             break
     [made] = [run["id"] for run in settlements(stack) if run["id"] not in before]
