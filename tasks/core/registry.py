@@ -5,7 +5,7 @@ log gives it a `seq` and a `recorded_at`. The value of an attribute on a day is 
 with the greatest `effective_from` up to that day; among equals the last one recorded wins. That is
 all: creating, updating, moving and removing are the same thing said of other attributes.
 
-`sql/registry/facts.sql` reads the same log by the same rule for a settlement; this module is what
+`sql/registry/spans.sql` reads the same log by the same rule for a settlement; this module is what
 decides whether a change may be added.
 """
 
