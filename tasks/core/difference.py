@@ -1,7 +1,7 @@
 """What changed from one revision of a report to another, and why: `r<n>.diff.json`.
 
-The causes are read off what the two revisions rest on: the files in the reports themselves, the
-lines of the registry that each run saw, and the version of the rule.
+The causes come from what the two revisions rest on: the files that the reports name, the lines of
+the registry that each run saw, and the version of the rule.
 """
 
 import json
@@ -70,7 +70,7 @@ class Cause(_Model):
 
 
 class Difference(_Model):
-    """What is not as it was in the revision before, in AUD and kWh; all else is as it was."""
+    """What differs from the revision before, in AUD and kWh; all else is the same."""
 
     vpp: str
     vpp_id: str

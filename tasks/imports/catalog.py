@@ -1,7 +1,7 @@
 """The catalog: which object versions have been imported, and what became of their rows.
 
-An import exists once its rows are here. The catalog is rewritten by compare-and-swap; who loses
-the race reads it again and adds its rows to what is there then.
+An import exists once its rows are here. The catalog is rewritten by compare-and-swap: who loses the
+race reads it again, and adds its rows to what is there then.
 """
 
 import io
@@ -37,7 +37,7 @@ _ROUNDS = 50  # of losing the race to add rows
 
 @dataclass(frozen=True)
 class Inbox:
-    """What is in the inbox, and what the catalog knows of it.
+    """What is in the inbox, and what the catalog has of it.
 
     `files` has the catalog's row of each object in key order, with `last_modified`; what is not
     imported yet has null in all other columns but `key` and `etag`.
@@ -94,7 +94,9 @@ def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
             except LostRace:
                 continue
         return committed.join(rows, on=["key", "etag"], how="semi")
-    raise Refused(f"{keys.CATALOG} was written by others {_ROUNDS} times meanwhile; run it again")
+    raise Refused(
+        f"{keys.CATALOG} was written by others {_ROUNDS} times in the meantime; run it again"
+    )
 
 
 def _with_rows(versions: Iterable[ObjectVersion], catalog: pl.DataFrame) -> pl.DataFrame:

@@ -56,10 +56,11 @@ def import_id(objects: list[ObjectVersion]) -> str:
 def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> pl.DataFrame:
     """Read a group of event files and put what is in them under `imports/<import id>/`.
 
-    Returns their rows for the catalog (SCHEMA).
-
     The import does not exist until its rows are added to the catalog. Doing it twice, or on two
     machines at once, writes the same things to the same keys.
+
+    Returns:
+        The rows of these files for the catalog (SCHEMA).
     """
     with (
         tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary,
@@ -106,7 +107,7 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
 
     Raises:
         Unreadable: there is one big source, and it is of another format.
-        AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
+        AssertionError: a line was neither. That is a fault of this program; nothing is imported.
     """
     faults = Faults([NO_FAULTS], may_be_another_format=sum(len(f.sources) for f in files) == 1)
     good = [good_rows(file, number, timezone, faults) for number, file in enumerate(files)]

@@ -31,7 +31,7 @@ REASONS = {
 ENERGY = pl.Decimal(15, 6)
 TARIFF = pl.Decimal(12, 6)
 
-# Beyond so many, and half of its rows, a big file is not read to its end.
+# A big file with more rejected rows than this, and more than half, is not read to its end.
 MANY_REJECTED = 1_000_000
 BLANK = "blank"  # no reason: such a line is no row
 
@@ -65,8 +65,8 @@ _NMI_IN_ANY_CASE = "^[0-9A-HJ-NP-Za-hj-np-z]{10}[0-9]?$"
 class Faults:
     """The faulty rows of an import, added by several threads, so in no order.
 
-    They are kept in memory, which rows by the ten million would fill; but a file like that is not
-    one with some bad rows in it.
+    They are kept in memory, which ten million of them would fill. But a file with so many has
+    another format, and is not read to its end.
     """
 
     found: list[pl.DataFrame]

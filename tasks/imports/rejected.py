@@ -46,7 +46,7 @@ def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> 
 
 
 def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return what finds the rejected rows among lines of a spool file (row, line)."""
+    """Return a function that finds the rejected rows among lines of a spool file (row, line)."""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
 
     def rejected(lines: pl.DataFrame) -> pl.DataFrame:
@@ -67,7 +67,7 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
                 "line",
                 "reason",
                 _at_stake(),
-                # Of a row with too many fields nobody knows which is which.
+                # In a row with too many fields, which one is which cannot be known.
                 *(
                     pl.when(pl.col("reason") != "fields")
                     .then(pl.col(name).str.strip_chars())

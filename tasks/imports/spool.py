@@ -1,9 +1,9 @@
-"""From inbox objects to plain CSV lines on this machine's disk, each line's origin known.
+"""From inbox objects to plain CSV lines on this machine's disk, with the origin of each line.
 
-Objects with the same columns are laid one after the other in one file, so that 5,000 small ones are
-parsed like one big one. What decides whether a file can be read at all is decided here, in terms
-that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all columns
-in its first line, and close every quote on the line that opened it.
+Objects with the same columns are written one after the other to one file, so that 5,000 small ones
+are parsed like one big one. What decides whether a file can be read at all is decided here, in
+terms that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all
+columns in its first line, and close every quote on the line that opened it.
 """
 
 import csv
@@ -79,7 +79,7 @@ def spool(
     """Bring objects to disk as lines.
 
     Several objects are taken to be small and are read side by side; one alone is streamed. An
-    object that was replaced since it was listed is left out: the next listing shows it anew.
+    object that was replaced since it was listed is left out: the next listing shows it again.
     """
     sources: list[Source] = []
     files: dict[tuple[str, ...], SpoolFile] = {}
@@ -134,8 +134,8 @@ def _append(
 ) -> None:
     """Append a source's data lines to a spool file; on any failure, the file is as before.
 
-    What needs no interpreter lock is done beside the rest: while a chunk is looked at here and the
-    next one is awaited.
+    What needs no interpreter lock is done by another thread, while a chunk is looked at here and
+    the next one is awaited.
     """
     handle = content.handle
     start = handle.tell()
@@ -184,8 +184,8 @@ def _check_quoting(handle: io.BufferedRandom, start: int) -> None:
         if broken := _BADLY_QUOTED.search(spooled, start):
             line = 2 + sum(1 for _ in re.finditer(rb"\n", spooled[start : broken.start()]))
             raise Unreadable(
-                f"broken quoting: line {line} has a quote that is not closed on it, or that stands "
-                "inside a field; mend the line and upload the file again"
+                f"broken quoting: line {line} has a quote that is not closed on it, or one inside "
+                "a field; correct the line and upload the file again"
             )
 
 
@@ -217,7 +217,9 @@ def _columns(line: bytes) -> tuple[str, ...]:
             f"missing column {', '.join(missing)} in the first line {text[:200]!r}{hint}"
         )
     if twice := [name for name in COLUMNS + CORRECTS if names.count(name) > 1]:
-        raise Unreadable(f"column {', '.join(twice)} stands twice in the first line {text[:200]!r}")
+        raise Unreadable(
+            f"column {', '.join(twice)} appears twice in the first line {text[:200]!r}"
+        )
     return names
 
 

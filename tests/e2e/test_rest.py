@@ -38,7 +38,7 @@ class Call(NamedTuple):
     good: dict[str, Any]
     bad: dict[str, Any]
     field: str
-    told_by: str  # "server": the request is refused; "flow": the run fails
+    refused_by: str  # "server": the request is refused; "flow": the run fails
 
 
 CALLS = [
@@ -210,7 +210,7 @@ def test_good_parameters_complete(called: Called, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [call for call in CALLS if call.told_by == "server"], ids=lambda call: str(call.name)
+    "call", [call for call in CALLS if call.refused_by == "server"], ids=lambda call: str(call.name)
 )
 def test_the_server_refuses_bad_parameters_and_names_the_field(stack: Stack, call: Call) -> None:
     answer = stack.request_run(call.name, call.bad)
@@ -222,7 +222,7 @@ def test_what_the_server_cannot_know_the_flow_refuses_before_anything_is_written
     stack: Stack, called: Called
 ) -> None:
     before = everything(called.store)
-    calls = [call for call in CALLS if call.told_by == "flow"]
+    calls = [call for call in CALLS if call.refused_by == "flow"]
     runs = [stack.run(call.name, call.bad, called.prefix) for call in calls]
     for call, state in zip(calls, stack.ended(*runs), strict=True):
         assert (call.name, state["name"]) == (call.name, "Failed")

@@ -85,7 +85,7 @@ class Calendar(NamedTuple):
     def effective_from(
         self, earliest: date | None = None, before: date | None = None
     ) -> st.SearchStrategy[date | None]:
-        """Draw effective dates from `earliest` on (None: since ever), and earlier than `before`."""
+        """Draw effective dates from `earliest` (None: from the beginning) up to before `before`."""
         distant = [self.first - timedelta(40), self.first - timedelta(1)]
         distant += [self.last + timedelta(1), self.last + timedelta(40)]
         dates = [*self._busy_days(), *distant, *self._all_days()]
@@ -102,7 +102,7 @@ class Calendar(NamedTuple):
 
 
 def since(effective: date | None) -> date:
-    """Put 'since ever' before every date."""
+    """Put 'from the beginning' before every date."""
     return date.min if effective is None else effective
 
 

@@ -7,7 +7,7 @@ is the allocation rule read out loud, and the step numbers in the comments are t
 Definitions:
     A registry attribute has, on a day, the value of the change with the latest `effective_from`
     that is not after the day; of several on one date the one recorded last wins. A null
-    `effective_from` means since ever.
+    `effective_from` means from the beginning.
     A VPP exists on the days on which its `revenue_percentage` is set.
     Money inside is a fraction of cents; money in the result is whole cents.
 

@@ -26,13 +26,13 @@ SEPTEMBER = "2025-09"
 
 
 def vpp(vpp_id: str, percentage: str, **terms: Any) -> dict[str, Any]:
-    """Write the creation of a VPP since ever."""
+    """Write the creation of a VPP from the beginning."""
     name = vpp_id.upper()
     return change("create-vpp", None, vpp=vpp_id, name=name, revenue_percentage=percentage, **terms)
 
 
 def site(nmi: str, vpp_id: str, *capacities_kwh: str) -> list[dict[str, Any]]:
-    """Write the creation of a site and its batteries since ever."""
+    """Write the creation of a site and its batteries from the beginning."""
     creation = change("create-site", None, nmi=nmi, vpp=vpp_id, address="426 King St")
     batteries = [add_battery(f"{nmi}-{n}", nmi, c, None) for n, c in enumerate(capacities_kwh)]
     return [creation, *batteries]
