@@ -59,7 +59,10 @@ class MonthRecord(_Model):
     @property
     def digest(self) -> str:
         """Say in 16 characters what all current reports say, whatever their revision numbers."""
-        current = (f"{vpp} {of[max(of)].digest}\n" for vpp, of in sorted(self.revisions.items()))
+        current = (
+            f"{vpp} {revisions[max(revisions)].digest}\n"
+            for vpp, revisions in sorted(self.revisions.items())
+        )
         return sha256("".join(current).encode()).hexdigest()[:16]
 
     def last_revision(self, vpp: str) -> int:

@@ -52,15 +52,15 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
     def rejected(lines: pl.DataFrame) -> pl.DataFrame:
         first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
         after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
-        some = faults[first:after]
-        if some.is_empty():
+        of_batch = faults[first:after]
+        if of_batch.is_empty():
             return pl.DataFrame(schema=REJECTED_SCHEMA)
-        as_they_were = lines.join(some, on="row", how="semi", maintain_order="left")["line"]
+        as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
         again = io.BytesIO("\n".join(as_they_were.to_list()).encode())
         parsed = scan_fields(file, again).select(fields).collect()
-        assert some.height == parsed.height == as_they_were.len()
+        assert of_batch.height == parsed.height == as_they_were.len()
         return (
-            pl.concat([some, parsed], how="horizontal")
+            pl.concat([of_batch, parsed], how="horizontal")
             .with_columns(as_it_was=as_they_were)
             .select(
                 key_of(file),

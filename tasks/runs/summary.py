@@ -239,7 +239,7 @@ def show_explanation(explanation: Explanation) -> None:
 
 def announce_settlement(run: Run) -> None:
     """Emit `vpp.settlement.published`, or what else became of the run."""
-    said = (
+    fields = (
         "reports",
         "reason",
         "digest",
@@ -248,7 +248,7 @@ def announce_settlement(run: Run) -> None:
         "unassigned_events",
         "registry_seq",
     )
-    record = run.record.model_dump(mode="json", include=set(said), exclude_unset=True)
+    record = run.record.model_dump(mode="json", include=set(fields), exclude_unset=True)
     emit_event(
         f"vpp.settlement.{run.record.outcome}",
         resource={"prefect.resource.id": f"vpp.settlement.{run.month}"},
