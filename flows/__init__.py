@@ -16,7 +16,7 @@ Deployed (each a flow with a typed form; `prefect.yaml` has all of them):
 
 Called by these:
 
-    story.py       the story of a settlement run, told once, with its ifs and its loop
+    story.py       the story of a settlement run, with its ifs and its one loop
     parameters.py  types of parameters that several flows share
 
 Commands, which people start by hand on this machine:
@@ -29,5 +29,5 @@ Commands, which people start by hand on this machine:
     commands/instructions.py  the line program; `python -m flows.instructions` starts it too
 
 A flow reads top to bottom: its form, then one call a stage. What a stage does is in `tasks`; its
-package docstring is the map of the floors.
+package docstring is the map of the rooms.
 """

@@ -54,7 +54,7 @@ Words, each for one thing:
     revision         one version of a report, written once
     claim            a revision that the month's record names before it is written
     month's record   months/<month>.json: revisions claimed, closings
-    run record       runs/<month>/...json: what a run has to say for itself
+    run record       runs/<month>/...json: what a run did, when, and from which inputs
     digest           16 or 64 characters that name a content
     late data        what would change in a month that is published
 """

@@ -1,7 +1,7 @@
 """The whole thing on this machine: `make demo`.
 
 Starts an embedded S3 and a temporary Prefect server, loads the data set of `data/demo`, settles
-2025-09 and backfills the three months before, and prints what came of it. Nothing is left running;
+2025-09, backfills the three months before, and prints the results. Nothing is left running;
 a copy of what was published is left in `build/demo`, replaced at each run.
 """
 
@@ -47,7 +47,7 @@ def table(head: list[str], body: list[list[Any]]) -> None:
 
 
 def load(store: ObjectStore) -> None:
-    """Put the data set where an operator's systems would: the inbox, and a file of changes."""
+    """Put the data set where an operator's systems would: event files, and a file of changes."""
     for path in sorted((DATA / "events").rglob("*.csv*")):
         store.upload(path, f"events/{path.relative_to(DATA / 'events').as_posix()}")
     store.upload(DATA / "registry.jsonl", "registry/uploads/demo.jsonl")

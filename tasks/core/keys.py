@@ -1,4 +1,4 @@
-"""Where things are on S3: every key is made here. All stand under VPP_PREFIX, which no key names.
+"""Where things are on S3: every key is made here, without VPP_PREFIX, which all of them are below.
 
 Each prefix is written by one room, as the package docstring of `tasks` says.
 """
@@ -47,7 +47,7 @@ def report(month: Month, vpp: str, revision: int | None = None) -> str:
 
 
 def difference(month: Month, vpp: str, revision: int) -> str:
-    """Return where it says how a revision differs from the one before, and why."""
+    """Return where the differences of a revision from the one before are, with their causes."""
     return f"{reports(month)}{vpp}/r{revision}.diff.json"
 
 

@@ -1,8 +1,9 @@
 """The record of a settlement run: `runs/<month>/<started>-<run id>.json`.
 
-What a run has to say for itself, however it ended, for longer than Prefect's database. A run that
-got as far as a settlement also says what it was settled from: a published revision is made again
-from that. Records of earlier versions are read too; what they do not have is not there.
+What a run did, and how it ended; it is kept for longer than Prefect's database. The record of a run
+that got as far as a settlement also has what the month was settled from: a published revision is
+made again from that. Records of earlier versions are read too, without the fields that they do not
+have.
 """
 
 from datetime import UTC, date, datetime
@@ -104,7 +105,7 @@ class VppDifference(_Model):
 
 
 class RunRecord(_Model):
-    """What every run says."""
+    """What every run records."""
 
     month: str
     run_id: str
@@ -129,7 +130,7 @@ class RunRecord(_Model):
     reason: str | None = Field(default=None, description="Why it was refused or failed.")
 
     def to_bytes(self) -> bytes:
-        """Return the record as it is stored: what was never said is left out."""
+        """Return the record as it is stored: fields that were never set are left out."""
         return (self.model_dump_json(indent=2, exclude_unset=True) + "\n").encode()
 
 
@@ -175,7 +176,7 @@ class SettlementFacts(InputFacts):
 
 
 class SettledRunRecord(SettlementFacts, RunRecord):
-    """What a run says that got as far as a settlement."""
+    """What a run records that got as far as a settlement."""
 
 
 AnyRunRecord = SettledRunRecord | RunRecord
@@ -186,7 +187,7 @@ def parse_run_record(data: bytes) -> AnyRunRecord:
     """Read a run's record; a SettledRunRecord where it got as far as a settlement.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is no run record.
     """
     return _RECORD.validate_json(data)
 

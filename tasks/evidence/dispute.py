@@ -1,7 +1,7 @@
 """The dispute bundle: one zip with all that one site's owner needs to check a statement.
 
-It names no other site. What is in it is taken by name from what is known to be this site's or the
-whole VPP's, never left over from something larger; and a file whose name gives another site away is
+It names no other site. What is in it is taken by name from what belongs to this site or to the
+whole VPP, never left over from something larger. A file whose name would reveal another site is
 called by a number. The same explanation gives the same bytes: fixed times, and nothing compressed,
 since what deflate makes of it differs between versions of zlib.
 """
@@ -181,7 +181,7 @@ def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
 
 
 def how_to_check(case: Explanation) -> str:
-    """Tell how to check the statement by hand, with its numbers."""
+    """Say how to check the statement by hand, with its numbers."""
     events = [event for day in case.days for event in day.events]
     cost_only = [event for event in events if event.is_cost_only]
     first, last = case.days[0].day, case.days[-1].day
@@ -193,7 +193,7 @@ def how_to_check(case: Explanation) -> str:
         f"{shown_aud(case.before_fees_cents)} before fees, "
         f"{shown_aud(case.fee_cents)} fee, "
         f"{shown_aud(case.after_fees_cents)} after fees.\n"
-        "Amounts below are in cents. What is shown with four decimals is rounded for the eye; "
+        "Amounts below are in cents. Numbers with four decimals are rounded for display; "
         "`explanation.json` has every number exactly.",
         "## 1. The events\n\n"
         f"`events.csv` has all {len(events)} of them, with the file and the line that each came "

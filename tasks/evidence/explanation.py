@@ -54,7 +54,7 @@ def exact(amount: Fraction) -> str:
 
 
 def shown(amount: Fraction, places: int = 4) -> str:
-    """Write a number for the eye, rounded; its sums are not made of what is shown."""
+    """Write a number for display, rounded; sums are not made of what is shown."""
     scaled = Decimal(round(amount * 10**places))
     return format(scaled.scaleb(-places, Context(prec=200)), ",f")
 
@@ -147,7 +147,7 @@ def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list
 
     Raises:
         Refused: it is not published, a site is not in it, or it is not what its inputs give.
-        CheckFailed: the explanation does not add up to the report: a fault of ours.
+        CheckFailed: the explanation does not add up to the report: a fault of this program.
     """
     key, published = read_report(store, month, vpp)
     revision = revision_of(key, published)
@@ -267,7 +267,7 @@ def _valued_events(
                 "last_day": month.last_day,
             },
         )
-    # The statement that places the daily sums finds the single events in their stead.
+    # The statement that values the daily sums finds the single events in their place.
     connection.execute("set search_path = 'single,main'")
     valued = rows(connection, sql("events/valued_days"))
     connection.execute("set search_path = 'main'")
@@ -452,5 +452,5 @@ def rounding(case: Explanation) -> str:
 
 
 def shown_aud(cents: int) -> str:
-    """Write cents as AUD for the eye."""
+    """Write cents as AUD for display."""
     return f"{aud(cents):,f}"

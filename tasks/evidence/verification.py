@@ -2,9 +2,9 @@
 
 A revision is a function of the files that counted (by key and ETag: the catalog keeps the rows of
 files that were replaced or deleted since), the registry as the run saw it, and the rule. The
-registry is pinned twice, since neither would do: by the lines that the log had (`registry_seq`),
-as clocks may differ and an `as_of` may lie ahead of what was recorded later; and by `as_of`, as a
-run may have looked at an earlier state than that of its day.
+registry is pinned twice, since neither is enough: by the lines that the log had (`registry_seq`),
+as clocks may differ and an `as_of` may be later than changes recorded after the run; and by
+`as_of`, as a run may have looked at an earlier state than that of its day.
 """
 
 import json
@@ -126,7 +126,7 @@ def revision_of(key: str, published: bytes) -> int:
     """Return the revision number that a report gives itself.
 
     Raises:
-        Refused: it gives none, so it is no report of ours.
+        Refused: it gives none, so this program did not write it.
     """
     try:
         return int(json.loads(published)["settlement"]["revision"])
@@ -138,15 +138,15 @@ def claimed_by(store: ObjectStore, month: Month, vpp: str, revision: int) -> str
     """Return the key of the record of the run that claimed a revision.
 
     Raises:
-        Refused: the month's record does not know the revision.
+        Refused: the month's record does not have the revision.
     """
     record, _ = read_month_record(store, month)
     claimed = record.revisions.get(vpp, {}).get(revision)
     if claimed is None:
         raise Refused(
-            f"{keys.month_record(month)} does not know revision {revision} of {vpp}, so what it "
-            f"was made from is not known; run settle-month for {month} and verify the one that it "
-            "leaves"
+            f"{keys.month_record(month)} does not have revision {revision} of {vpp}, so what it "
+            f"was made from is not known; run settle-month for {month} and verify the revision "
+            "that this leaves"
         )
     return claimed.run_record
 

@@ -1,7 +1,7 @@
 """The catalog: which object versions have been imported, and what became of their rows.
 
-An import exists once its rows are here. The catalog is rewritten by compare-and-swap; who loses
-the race reads it again and adds its rows to what is there then.
+An import exists once its rows are here. The catalog is rewritten by compare-and-swap: who loses the
+race reads it again, and adds its rows to what is there then.
 """
 
 import io
@@ -45,7 +45,7 @@ _ROUNDS = 50  # of losing the race to add rows
 
 @dataclass(frozen=True)
 class Inbox:
-    """What is in the inbox, and what the catalog knows of it.
+    """What is in the inbox, and what the catalog has of it.
 
     `files` has the catalog's row of each object in key order, with `last_modified`; what is not
     imported yet has null in all other columns but `key` and `etag`.

@@ -69,8 +69,6 @@ class _UnexpectedError(Exception):
 def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> pl.DataFrame:
     """Read a group of event files and put what is in them under `imports/<import id>/`.
 
-    Returns their rows for the catalog (SCHEMA).
-
     The import does not exist until its rows are added to the catalog. Doing it twice, or on two
     machines at once, writes the same things to the same keys. Where a file fails that nobody has
     foreseen, the group is read again one by one, so that it takes no other file with it.

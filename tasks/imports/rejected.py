@@ -45,14 +45,14 @@ def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> 
 
 
 def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return what finds the rejected rows among lines of a spool file (row, line)."""
+    """Return a function that finds the rejected rows among lines of a spool file (row, line)."""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
 
     def rejected(lines: pl.DataFrame) -> pl.DataFrame:
         first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
         after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
-        some = faults[first:after]
-        if some.is_empty():
+        of_batch = faults[first:after]
+        if of_batch.is_empty():
             return pl.DataFrame(schema=REJECTED_SCHEMA)
         as_they_were = lines.join(some, on="row", how="semi", maintain_order="left")["line"]
         again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())

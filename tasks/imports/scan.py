@@ -51,7 +51,7 @@ def text_columns(file: SpoolFile) -> list[str]:
 
 
 def origins(file: SpoolFile) -> Callable[[pl.Series], tuple[pl.Series, pl.Series]]:
-    """Return what tells, of rows of a spool file, their source's number and their line in it."""
+    """Return a function from rows of a spool file to their sources' numbers and lines in them."""
     first_rows = pl.Series([source.first_row for source in file.sources], dtype=pl.UInt32)
     numbers = pl.Series([source.number for source in file.sources], dtype=pl.Int32)
 

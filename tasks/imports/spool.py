@@ -1,4 +1,4 @@
-"""From inbox objects to plain CSV lines on this machine's disk, each line's origin known.
+"""From inbox objects to plain CSV lines on this machine's disk, with the origin of each line.
 
 Objects with the same columns are laid one after the other in one file, so that 5,000 small ones are
 parsed like one big one. What decides whether a file can be read at all is decided here, in terms
@@ -101,7 +101,7 @@ def spool(
     """Bring objects to disk as lines.
 
     Several objects are taken to be small and are read side by side; one alone is streamed. An
-    object that was replaced since it was listed is left out: the next listing shows it anew.
+    object that was replaced since it was listed is left out: the next listing shows it again.
     """
     sources: list[Source] = []
     files: dict[tuple[str, ...], SpoolFile] = {}
@@ -155,8 +155,8 @@ def _append(
 ) -> None:
     """Append a source's data lines to a spool file; on any failure, the file is as before.
 
-    What needs no interpreter lock is done beside the rest: while a chunk is looked at here and the
-    next one is awaited.
+    What needs no interpreter lock is done by another thread, while a chunk is looked at here and
+    the next one is awaited.
     """
     handle = content.handle
     start = handle.tell()

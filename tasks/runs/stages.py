@@ -1,7 +1,7 @@
 """The stages of a run: what each is called in Prefect, and the facts that it logs.
 
-A stage is one call of a room further down; in which order and under which conditions they are
-called, the flows say. All that passes between stages on different machines is on S3.
+A stage is one call of a room below. The flows say in which order and under which conditions. All
+that passes between stages on different machines is on S3.
 """
 
 from collections.abc import Sequence
@@ -155,13 +155,13 @@ def publish(store: ObjectStore, draft: Revisions, run_record: RunRecord) -> list
 
 @stage("close {month}")
 def close_month(store: ObjectStore, month: Month, expect: str, by: str) -> dict[str, Any]:
-    """Close a month; return what was written down."""
+    """Close a month; return what was recorded."""
     return closing.close(store, month, expect.strip(), by).model_dump(mode="json")
 
 
 @stage("reopen {month}")
 def reopen_month(store: ObjectStore, month: Month, reason: str, by: str) -> dict[str, Any]:
-    """Reopen a month; return what was written down."""
+    """Reopen a month; return what was recorded."""
     return closing.reopen(store, month, reason, by).model_dump(mode="json")
 
 

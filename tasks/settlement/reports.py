@@ -64,9 +64,9 @@ def _report(
     sites: list[dict[str, Any]],
     **rests_on: Any,
 ) -> Report:
-    """Return a report; `rests_on` is of its part `settlement`.
+    """Return a report; `rests_on` belongs to its part `settlement`.
 
-    All that is validated at once, since a portfolio has as many sites and files as it likes.
+    All of it is validated at once, since there may be very many sites and files.
     """
     totals = {
         "total_revenue": aud(statement["total_revenue_cents"]),

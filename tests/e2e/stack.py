@@ -216,8 +216,8 @@ class Stack:
     def completed(self, *runs: str) -> None:
         """Wait until runs have ended, all of them well."""
         for state in self.ended(*runs):
-            told = f"{state['name']}: {state['message']}"
-            assert state["type"] == "COMPLETED", told + self.log("worker").read_text()[-3000:]
+            ending = f"{state['name']}: {state['message']}"
+            assert state["type"] == "COMPLETED", ending + self.log("worker").read_text()[-3000:]
 
     def states_of(self, run: str) -> dict[str, datetime]:
         """Return when a run first came into each of its states, by name."""

@@ -183,8 +183,10 @@ def test_the_history_is_on_s3_alone(stack: Stack, settled: str, refused: Refused
         re.match(rf"{MONTH} .{re.escape(record['started'][:19])}Z .+ published +1 +9596 ", line)
         for line in lines
     ), lines
-    told = stack.call("flows.commands.history", DIRTY_MONTH, VPP_PREFIX=refused.prefix, **nowhere)
-    first, reason, second = told.splitlines()[1:]
+    listing = stack.call(
+        "flows.commands.history", DIRTY_MONTH, VPP_PREFIX=refused.prefix, **nowhere
+    )
+    first, reason, second = listing.splitlines()[1:]
     assert " refused " in first
     assert reason.strip() == refused.message
     assert " published " in second

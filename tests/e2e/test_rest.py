@@ -3,8 +3,10 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -37,7 +39,7 @@ class Call(NamedTuple):
     good: dict[str, Any]
     bad: dict[str, Any]
     field: str
-    told_by: str  # "server": the request is refused; "flow": the run fails
+    refused_by: str  # "server": the request is refused; "flow": the run fails
 
 
 CALLS = [
@@ -226,7 +228,7 @@ def test_good_parameters_complete(called: Called, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [call for call in CALLS if call.told_by == "server"], ids=lambda call: str(call.name)
+    "call", [call for call in CALLS if call.refused_by == "server"], ids=lambda call: str(call.name)
 )
 def test_the_server_refuses_bad_parameters_and_names_the_field(stack: Stack, call: Call) -> None:
     answer = stack.request_run(call.name, call.bad)
@@ -238,7 +240,7 @@ def test_what_the_server_cannot_know_the_flow_refuses_before_anything_is_written
     stack: Stack, called: Called
 ) -> None:
     before = everything(called.store)
-    calls = [call for call in CALLS if call.told_by == "flow"]
+    calls = [call for call in CALLS if call.refused_by == "flow"]
     runs = [stack.run(call.name, call.bad, called.prefix) for call in calls]
     for call, state in zip(calls, stack.ended(*runs), strict=True):
         assert (call.name, state["name"]) == (call.name, "Failed")
@@ -296,7 +298,7 @@ def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:
 def readme_commands() -> Iterator[str]:
     """Yield the shell commands of the README that ask for a run."""
     for block in re.findall(r"^```\w*\n(.+?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
-        if "create_flow_run" in block and "curl" in block:
+        if "create_flow_run" in block or "deployment run" in block:
             yield block
 
 
@@ -304,10 +306,19 @@ def readme_commands() -> Iterator[str]:
 @pytest.mark.usefixtures("settled")
 def test_the_readmes_request_works_as_printed(stack: Stack, command: str) -> None:
     port = str(stack.api.base_url.port)
-    shell = ["bash", "-euo", "pipefail", "-c", command.replace("4200", port)]
+    printed = {
+        "4200": port,
+        "/ID/": f"/{stack.deployments['settle-month']['id']}/",
+        ".venv/bin/": f"{Path(sys.executable).parent}/",
+    }
+    for placeholder, value in printed.items():
+        command = command.replace(placeholder, value)
+    shell = ["bash", "-euo", "pipefail", "-c", command]
     before = {run["id"] for run in settlements(stack)}
     for _ in range(10):
-        done = subprocess.run(shell, check=True, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            shell, check=True, cwd=ROOT, env=stack.environment, capture_output=True, text=True
+        )
         if "Service Unavailable" not in done.stdout:  # what a busy server on SQLite may say
             break
     [made] = [run["id"] for run in settlements(stack) if run["id"] not in before]

@@ -51,7 +51,7 @@ def prefect(environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def deployed(environment: dict[str, str]) -> str:
-    """Deploy everything, as the README has it."""
+    """Deploy everything, as flows/README.md has it."""
     prefect(environment, "work-pool", "create", "vpp", "--type", "process")
     return prefect(environment, "deploy", "--all")
 

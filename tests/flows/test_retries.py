@@ -1,4 +1,4 @@
-"""S3 that fails passingly costs a run some time; bad data and wrong rights end it at once."""
+"""An S3 that fails for a while costs a run some time; bad data and wrong rights end it at once."""
 
 from typing import NamedTuple
 

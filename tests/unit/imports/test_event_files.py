@@ -135,7 +135,7 @@ FILES = [
     failing("missing column", f"NMI,DATE,EVENT_TYPE,ENERGY\n{GOOD}", "missing column TARIFF"),
     failing("no header", GOOD + GOOD, "missing column NMI"),
     failing("blank first line", f"\n{HEADER}{GOOD}", "missing column NMI"),
-    failing("duplicate column", f"{COLUMNS},nmi\n{GOOD}", "NMI stands twice"),
+    failing("duplicate column", f"{COLUMNS},nmi\n{GOOD}", "NMI appears twice"),
     failing("carriage returns alone", (HEADER + GOOD).replace("\n", "\r"), ""),
     failing("one endless line", "<html>" + "x" * 200_000, ""),
     # Rows of another length.
@@ -213,7 +213,7 @@ FILES = [
     ),
 ]
 
-# What stands in a field, and the value that it is read as, or the reason why it is not.
+# What is in a field, and the value that it is read as, or the reason why it is not.
 ENERGIES = [
     ("0", "0"),
     ("1.123456", "1.123456"),
