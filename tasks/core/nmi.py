@@ -35,3 +35,25 @@ def canonical_nmi(text: str) -> str:
             f"{text!r} has the wrong check digit: {nmi[:10]} takes {check_digit(nmi[:10])}"
         )
     return nmi[:10]
+
+
+# Which region an NMI's first characters are allocated to (AEMO, NMI allocation list). The ACT's
+# (7001, NGGG) are in NSW1. A longer beginning comes before a shorter one.
+_REGIONS = {
+    **dict.fromkeys(("4", "N", "7001"), "NSW1"),
+    **dict.fromkeys(("30", "31", "Q"), "QLD1"),
+    **dict.fromkeys(("60", "61", "62", "63", "64", "65", "V"), "VIC1"),
+    **dict.fromkeys(("200", "201", "202", "S"), "SA1"),
+    **dict.fromkeys(("8000", "8590", "T"), "TAS1"),
+}
+
+
+def region_of(nmi: str) -> str | None:
+    """Return the market region of a ten-character NMI by its allocation block; None if unknown.
+
+    '2001985732' -> 'SA1'. It is a default: who knows better says so in the registry.
+    """
+    for length in (4, 3, 2, 1):
+        if region := _REGIONS.get(nmi[:length]):
+            return region
+    return None

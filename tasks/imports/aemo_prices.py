@@ -83,8 +83,8 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 
 _KINDS = {("TRADING", "PRICE"): "TRADINGPRICE", ("DISPATCH", "PRICE"): "DISPATCHPRICE"}
 _DATE_TIME = re.compile(
-    r"(?:(?P<y>[0-9]{4})[/-](?P<m>[0-9]{2})[/-](?P<d>[0-9]{2})"
-    r"|(?P<d2>[0-9]{1,2})/(?P<m2>[0-9]{1,2})/(?P<y2>[0-9]{4}))"
+    r"(?:(?P<y>(?:19|20|21)[0-9]{2})[/-](?P<m>[0-9]{2})[/-](?P<d>[0-9]{2})"
+    r"|(?P<d2>[0-9]{1,2})/(?P<m2>[0-9]{1,2})/(?P<y2>(?:19|20|21)[0-9]{2}))"
     r"[ T](?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.0+)?)?"
 )
 _PRICE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
