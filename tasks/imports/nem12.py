@@ -145,6 +145,7 @@ _ROW_GROUP = 8192  # days: 20 MB of values, where the default would hold 1 GB an
 _CHUNK_BYTES = 4 << 20
 _THREADS = 2
 _MANY_LINES = 1000
+_IS_QUICK = True  # tests turn it off, to hold the slow way against the quick one
 
 
 @dataclass(frozen=True)
@@ -668,7 +669,6 @@ class _Outcome:
     )
     days: list[tuple[date, date]] = field(default_factory=list)  # first and last of each batch
     unused_rests: list[tuple[int, str]] = field(default_factory=list)
-    can_be_quick: bool = True  # tests say no, to hold the slow way against the quick one
 
     def read(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Turn the 300 rows among lines (row, line) into readings; keep count of the others."""
@@ -686,7 +686,7 @@ class _Outcome:
         parts = [pl.DataFrame(schema=READINGS_SCHEMA)]
         for same in rows.partition_by("interval_minutes", "unit"):
             slow = same
-            if self.can_be_quick:
+            if _IS_QUICK:
                 quick, slow = _read_clean(same, self.structure, self.source)
                 parts.append(quick)
             parts.append(self._read_slowly(slow))
