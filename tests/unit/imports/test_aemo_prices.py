@@ -70,7 +70,7 @@ def test_a_price_as_it_should_be(read: Reader, end: str) -> None:
             "number": 1,
             "interval_minutes": 5,
             "price_aud_per_mwh": Decimal("57.31000"),
-            "last_changed": datetime(2026, 3, 1, 0, 0, 2),
+            "last_changed": datetime.fromisoformat("2026-03-01T00:00:02"),
         }
     ]
     assert (got.rows, got.ignored, got.warnings) == (1, {}, ())

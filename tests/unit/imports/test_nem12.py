@@ -106,7 +106,7 @@ def test_a_day_as_it_should_be(read: Reader) -> None:
             "serial": "M1",
             "day": date(2026, 3, 1),
             "interval_minutes": 15,
-            "version": datetime(2026, 3, 2, 12),
+            "version": datetime.fromisoformat("2026-03-02T12:00:00"),
             "quality": "S14",
             "actual": 0,
             "substituted": 96,
@@ -424,11 +424,11 @@ def test_a_broken_row_is_listed_with_both_its_lines(read: Reader) -> None:
 @pytest.mark.parametrize(
     ("header", "update", "version"),
     [
-        (HEADER, "20260302120000", datetime(2026, 3, 2, 12)),
-        (HEADER, "202603021200", datetime(2026, 3, 2, 12)),
-        (HEADER, "", datetime(2026, 4, 1, 9)),
-        ("100,NEM12,2.02604E+11,A,B", "", datetime(2026, 4, 2, 10, 30)),
-        ("", "", datetime(2026, 4, 2, 10, 30)),
+        (HEADER, "20260302120000", datetime.fromisoformat("2026-03-02T12:00:00")),
+        (HEADER, "202603021200", datetime.fromisoformat("2026-03-02T12:00:00")),
+        (HEADER, "", datetime.fromisoformat("2026-04-01T09:00:00")),
+        ("100,NEM12,2.02604E+11,A,B", "", datetime.fromisoformat("2026-04-02T10:30:00")),
+        ("", "", datetime.fromisoformat("2026-04-02T10:30:00")),
     ],
 )
 def test_the_version_and_what_stands_in_for_it(
@@ -442,8 +442,8 @@ def test_a_row_without_its_last_cells_has_the_version_of_its_block(read: Reader)
     later = "100,NEM12,202605010900,A,B"
     got = read(HEADER, channel(), day(tail="A"), later, channel(), day(tail="A,,"))
     assert [reading["version"] for reading in got.readings] == [
-        datetime(2026, 4, 1, 9),
-        datetime(2026, 5, 1, 9),
+        datetime.fromisoformat("2026-04-01T09:00:00"),
+        datetime.fromisoformat("2026-05-01T09:00:00"),
     ]
 
 

@@ -73,12 +73,12 @@ def test_what_cannot_be_unpacked_says_so(data: bytes, sentence: str, tmp_path: P
 @pytest.mark.parametrize("pack", [gzip.compress, zstd, lambda data: zipped({"b": data})])
 def test_too_big(pack: object, tmp_path: Path) -> None:
     assert callable(pack)
-    with pytest.raises(Unreadable, match="^a: unpacked, it is too big"):
+    with pytest.raises(Unreadable, match=r"^a: unpacked, it is too big"):
         unpacked(pack(TEXT), tmp_path, max_bytes=999)
 
 
 def test_too_many(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="^a: too many files"):
+    with pytest.raises(Unreadable, match=r"^a: too many files"):
         unpacked(zipped({"b": b"1", "c": b"2"}), tmp_path, max_members=1)
 
 
@@ -86,5 +86,5 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
     data = bytearray(zipped({"b": TEXT}))
     for flags in (6, data.index(b"PK\x01\x02") + 8):
         data[flags] |= 1
-    with pytest.raises(Unreadable, match="^a/b: encrypted"):
+    with pytest.raises(Unreadable, match=r"^a/b: encrypted"):
         unpacked(bytes(data), tmp_path)
