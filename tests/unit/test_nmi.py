@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.core.nmi import canonical_nmi, check_digit
+from tasks.core.nmi import canonical_nmi, check_digit, region_of
 
 # The examples of AEMO's NMI procedure, each with its check digit at the end.
 # fmt: off
@@ -75,3 +75,35 @@ def test_every_other_check_digit_is_wrong() -> None:
             continue
         with pytest.raises(ValueError, match="wrong check digit"):
             canonical_nmi(f"2001985732{digit}")
+
+
+@pytest.mark.parametrize(
+    ("nmi", "region"),
+    [
+        ("4102000001", "NSW1"),
+        ("NBBBX11110", "NSW1"),
+        ("NGGG000055", "NSW1"),
+        ("7001888333", "NSW1"),
+        ("3075621875", "QLD1"),
+        ("3100000001", "QLD1"),
+        ("QAAAVZZZZZ", "QLD1"),
+        ("6001000001", "VIC1"),
+        ("6508888444", "VIC1"),
+        ("VAAA000065", "VIC1"),
+        ("2001985732", "SA1"),
+        ("2020000001", "SA1"),
+        ("SMVEW00085", "SA1"),
+        ("8000000001", "TAS1"),
+        ("8590000001", "TAS1"),
+        ("TAAA000001", "TAS1"),
+        ("8001000001", None),
+        ("7102000001", None),
+        ("3200000001", None),
+        ("6600000001", None),
+        ("2030000001", None),
+        ("9999999999", None),
+        ("1230000000", None),
+    ],
+)
+def test_region_by_allocation_block(nmi: str, region: str | None) -> None:
+    assert region_of(nmi) == region
