@@ -33,9 +33,10 @@ class Reading:
     def channel_day(self) -> tuple[str, ...]:
         return (self.nmi, self.suffix, self.register, self.serial, str(self.day))
 
-    def present(self, letters: str) -> int:
+    @property
+    def _actual(self) -> int:
         return sum(
-            value is not None and quality in letters
+            value is not None and quality == "A"
             for value, quality in zip(self.values, self.qualities, strict=True)
         )
 
@@ -43,7 +44,7 @@ class Reading:
     def rank(self) -> tuple[object, ...]:
         """Sort what is sent twice under one version: what counts comes last."""
         values = tuple(INFINITY if value is None else value for value in self.values)
-        return (self.version, self.present("ASFE"), self.present("A"), values)
+        return (self.version, -self.values.count(None), self._actual, values)
 
 
 @dataclass

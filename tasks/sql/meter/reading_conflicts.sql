@@ -4,43 +4,15 @@
 -- of files: fewest readings missing, then most of them actual, then the greater value
 -- in the first interval in which they differ.
 -- Values are compared by their hash first; rows with the same values are no conflict.
-with latest as (
+with hashed as (
     select
-        filename,
-        file_row_number,
-        key,
-        line,
-        nmi,
-        suffix,
-        register,
-        serial,
-        day,
-        version,
-        quality,
-        actual,
-        missing
-    from reading_versions
-    qualify
-        version = max(version) over (
-            partition by nmi, suffix, register, serial, day
-        )
-),
-
-tied as (
-    select *
-    from latest
-    qualify count(*) over (partition by nmi, suffix, register, serial, day) > 1
-),
-
-hashed as (
-    select
-        tied.*,
+        tied_readings.*,
         hash(readings.micro_kwh) as micro_kwh_hash
     from read_parquet($readings, filename = true, file_row_number = true) as readings
-    inner join tied
+    inner join tied_readings
         on
-            readings.filename = tied.filename
-            and readings.file_row_number = tied.file_row_number
+            readings.filename = tied_readings.filename
+            and readings.file_row_number = tied_readings.file_row_number
 ),
 
 different as (

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from polars._typing import PolarsDataType
 
 from tasks.core.errors import Refused
 from tasks.core.month import Month
@@ -28,7 +29,7 @@ from tasks.settlement.meter import (
 NMI = "6001000001"
 DAY = date(2026, 3, 1)
 FIRST, SECOND = datetime.fromisoformat("2026-03-02"), datetime.fromisoformat("2026-03-03")
-SITES_SCHEMA = {
+SITES_SCHEMA: dict[str, PolarsDataType] = {
     "nmi": pl.String,
     "day": pl.Date,
     "region": pl.String,
