@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tasks.core.errors import Unreadable
-from tasks.imports import nem12
+from tasks.imports import nem12, nem12_structure
 from tasks.imports.nem12 import (
     IGNORED,
     READINGS_SCHEMA,
@@ -523,7 +523,7 @@ def test_many_chunks_are_read_as_one_file(read: Reader, monkeypatch: pytest.Monk
     days = [day(on=f"202603{number:02d}", tail="V,,,,") for number in range(1, 29)]
     lines = [line for row in days for line in (row, "400,1,48,A,,")]
     whole = read(HEADER, channel(), *lines, "", channel("B1"), *days)
-    monkeypatch.setattr(nem12, "_CHUNK_BYTES", 500)
+    monkeypatch.setattr(nem12_structure, "_CHUNK_BYTES", 500)
     cut = read(HEADER, channel(), *lines, "", channel("B1"), *days)
     assert cut.readings == whole.readings
     assert cut.reasons == whole.reasons

@@ -1,7 +1,7 @@
 """From readings and prices to daily sums: which versions and prices count, and what is refused."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -127,8 +127,9 @@ Settle = Callable[..., Settled]
 
 
 @pytest.fixture
-def settle(tmp_path: Path) -> Settle:
-    """Return what settles groups of rows, each group as an import of its own: r0, r1 ..., p0 ..."""
+def settle(tmp_path: Path) -> Iterator[Settle]:
+    """Give what settles groups of rows, each group as an import of its own: r0, r1 ..., p0 ..."""
+    opened: list[duckdb.DuckDBPyConnection] = []
 
     def files(kind: str, groups: list[list[Row]]) -> tuple[list[Path], pl.DataFrame]:
         schema = READINGS_SCHEMA if kind == "r" else PRICES_SCHEMA
@@ -145,13 +146,16 @@ def settle(tmp_path: Path) -> Settle:
         readings: list[list[Row]], offers: list[list[Row]], sites: list[Row] | None = None
     ) -> Settled:
         connection = duckdb.connect()
+        opened.append(connection)
         default = [{"nmi": NMI, "day": DAY, "region": "SA1"}]
         load_sites(connection, pl.DataFrame(sites or default, schema=SITES_SCHEMA))
         inputs = MeterInputs(Month(2026, 3), *files("r", readings), *files("p", offers))
         settle_meter(connection, inputs)
         return Settled(connection)
 
-    return settled
+    yield settled
+    for connection in opened:
+        connection.close()
 
 
 def test_worth_is_energy_times_price(settle: Settle) -> None:
