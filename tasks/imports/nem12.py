@@ -178,9 +178,8 @@ def import_nem12(
     imported = sum(outcome.imported)
     lost = structure.days - imported - ignored.total() - days_rejected.height
     assert lost == 0, f"{key}: {lost} of {structure.days} 300 rows are lost"
-    days = [day for both in outcome.days for day in both] + days_rejected[
-        "day"
-    ].drop_nulls().to_list()
+    days = days_rejected["day"].drop_nulls().to_list()
+    days += [day for first_and_last in outcome.days for day in first_and_last]
     return Nem12Import(
         structure.days,
         imported,
@@ -251,8 +250,10 @@ class _Outcome:
 
     def read(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Turn the 300 rows among lines (row, line) into readings; keep count of the others."""
+        odd_days = self.structure.odd_days
+        odd_days = odd_days.filter(odd_days.is_between(batch["row"][0], batch["row"][-1]))
         is_day = pl.col("line").str.starts_with("300,")
-        batch = batch.filter(is_day | pl.col("row").is_in(self.structure.odd_days))
+        batch = batch.filter(is_day | pl.col("row").is_in(odd_days.implode()))
         contexts, channels = self.structure.contexts, self.structure.channel_table
         at = contexts["row"].search_sorted(batch["row"], side="right") - 1
         channel = contexts["channel"].gather(at)

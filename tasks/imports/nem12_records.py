@@ -25,6 +25,7 @@ _OTHER_UNITS = frozenset(
     prefix + unit for prefix in ("", "K", "M") for unit in ("VARH", "VAR", "VAH", "VA", "W", "V")
 ) | {"A", "KA", "PF"}
 _QUALITY = re.compile(r"[AEFSN]([0-9]{2})?|V")
+_LETTER = re.compile("[A-Za-z]")
 _NUMBER = re.compile(r"([0-9]*)\.?([0-9]*)")
 
 
@@ -156,15 +157,19 @@ def read_day(
     if version is None:
         return None, "version", day
     decimals = _DECIMALS_OF_MICRO_KWH[channel.unit]
-    micro_kwh: list[int | None] = []
-    for value, code in zip(values, qualities, strict=True):
-        number = _read_value(value, decimals)
-        if isinstance(number, str):
-            return None, number, day
-        micro_kwh.append(None if code[0] == "N" else number)
-    letters = Counter(
-        code[0] for code, number in zip(qualities, micro_kwh, strict=True) if number is not None
+    numbers = [_read_value(value, decimals) for value in values]
+    if str in set(map(type, numbers)):
+        return None, next(number for number in numbers if isinstance(number, str)), day
+    micro_kwh = [
+        None if isinstance(number, str) or code[0] == "N" else number
+        for number, code in zip(numbers, qualities, strict=True)
+    ]
+    codes = Counter(qualities) - Counter(
+        code for code, number in zip(qualities, micro_kwh, strict=True) if number is None
     )
+    letters: Counter[str] = Counter()
+    for code, intervals in codes.items():
+        letters[code[0]] += intervals
     present = [letters[letter] for letter in LETTERS]
     a, s, f, e = present
     text = quality_text(quality, [run for run in runs if run])
@@ -174,15 +179,18 @@ def read_day(
 def _fault_of_count(cells: list[str], count: int, quality: str) -> str | None:
     """Say what is wrong with how many values there are, and what stands behind them."""
     if _QUALITY.fullmatch(quality):
-        early = any(_QUALITY.fullmatch(cell.upper()) for cell in cells[:count])
-        return "count" if early else None
+        return "count" if _has_quality(cells[:count]) else None
     filled = len(cells)
     while filled and not cells[filled - 1]:
         filled -= 1
     if filled == count:
         return "quality"
-    has_quality_elsewhere = any(_QUALITY.fullmatch(cell.upper()) for cell in cells)
-    return "count" if has_quality_elsewhere or filled < count else "quality"
+    return "count" if _has_quality(cells) or filled < count else "quality"
+
+
+def _has_quality(cells: list[str]) -> bool:
+    has_letters = _LETTER.search(",".join(cells)) is not None
+    return has_letters and any(_QUALITY.fullmatch(cell.upper()) for cell in cells)
 
 
 def _spread(quality: str, runs: list[Run | None], count: int) -> list[str] | None:
@@ -205,6 +213,7 @@ def quality_text(quality: str, runs: list[Run]) -> str:
     return ";".join(parts + [f"{run.first}-{run.last} {run.quality}" for run in sorted(runs)])
 
 
+@lru_cache(1 << 16)
 def _read_value(text: str, decimals: int) -> int | str | None:
     """Return micro-kWh, None for an empty cell, or the reason against it.
 

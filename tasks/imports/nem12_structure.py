@@ -77,7 +77,7 @@ class Structure:
     """
 
     days: int  # how many 300 rows there are
-    odd_days: list[int]  # rows of 300 rows that do not begin with '300,'
+    odd_days: pl.Series  # rows of 300 rows that do not begin with '300,'
     contexts: pl.DataFrame  # row, channel, created
     channels: list[Channel]  # the first is none: what is above the first 200 row, say
     channel_table: pl.DataFrame  # the same, as columns
@@ -104,8 +104,8 @@ def read_structure(path: Path, key: str, modified: datetime) -> Structure:
             )
         )
     others = _with_their_day(pl.concat(found)).filter(pl.col("record") != "blank")
-    odd_days = others.filter(pl.col("record") == "300")["row"].to_list()
-    days = plain_days + len(odd_days)
+    odd_days = others.filter(pl.col("record") == "300")["row"]
+    days = plain_days + odd_days.len()
     _require_nem12(path, key, others, days)
     contexts, channels, channel_rows = _contexts(others, modified)
     runs: dict[int, list[Run | None]] = {}

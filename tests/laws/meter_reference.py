@@ -211,7 +211,7 @@ def _complete(winners: list[Reading], sites: dict[tuple[str, date], str], result
     for reading in winners:
         by_suffix[reading.nmi, reading.suffix][reading.day].append(reading)
     for (nmi, _), days in by_suffix.items():
-        usual = len(days[max(days)][0].values)
+        usual = max(len(one.values) for one in days[max(days)])
         for site, day in sites:
             if site == nmi:
                 found = days.get(day)

@@ -1,14 +1,14 @@
 -- What should be there and what is: one row per site and day, for sites with a reading
 -- that counts in the month.
 -- A suffix that has a reading on any day is expected on each day of its site, with the
--- interval length that it had last; where two meters share it (an exchange), with the
--- intervals of both. A suffix without any reading in the month is expected by nobody.
+-- interval length that it had last (the shorter of two); where two meters share it (an
+-- exchange), with the intervals of both. A suffix without any reading in the month is expected by nobody.
 with channels as (
     select
         nmi,
         suffix,
         is_discharge,
-        max_by(interval_minutes, day) as interval_minutes
+        max_by(interval_minutes, row(day, -interval_minutes)) as interval_minutes
     from counted_readings
     group by nmi, suffix, is_discharge
 ),
