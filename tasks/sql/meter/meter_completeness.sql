@@ -2,7 +2,8 @@
 -- that counts in the month.
 -- A suffix that has a reading on any day is expected on each day of its site, with the
 -- interval length that it had last (the shorter of two); where two meters share it (an
--- exchange), with the intervals of both. A suffix without any reading in the month is expected by nobody.
+-- exchange), with the intervals of both. A suffix without any reading in the month is
+-- expected by nobody.
 with channels as (
     select
         nmi,
