@@ -4,24 +4,22 @@ Each month is a flow run of settle-month of its own. A month that fails does not
 backfill then fails at its end and names it. Months whose inputs are unchanged write nothing.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
-from pydantic import Field
 
+from flows.parameters import MonthText
 from flows.settle import settle_month
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.runs import stages as steps
+from tasks.runs.flow_run import task_runner
 from tasks.runs.stage import refusals_as_sentences
-
-MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
 
 
 @flow(
     name="backfill",
     flow_run_name="backfill {from_month} to {to_month}",
-    task_runner=steps.task_runner(),
+    task_runner=task_runner(),
 )
 @refusals_as_sentences
 def backfill(

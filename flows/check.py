@@ -6,17 +6,18 @@ unchanged), and so sets off the alarm for failed runs.
 
 from prefect import flow
 
-from flows.settle import MonthText
-from tasks.runs import stages as steps
+from flows.parameters import MonthOrEmpty
+from tasks.runs import stages
+from tasks.runs.flow_run import month_or_previous, open_store
 from tasks.runs.stage import refusals_as_sentences
 
 
 @flow(name="check-settled", flow_run_name="check that the month is settled")
 @refusals_as_sentences
-def check_settled(month: MonthText = "") -> str:
+def check_settled(month: MonthOrEmpty = "") -> str:
     """Fail unless the month is settled.
 
     Args:
         month: The month to check, YYYY-MM. Empty: the one before the scheduled time.
     """
-    return steps.settled_run(steps.month_or_previous(month))
+    return stages.find_settled_run(open_store(), month_or_previous(month))

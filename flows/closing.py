@@ -1,22 +1,19 @@
-"""close-month, reopen-month and watch-months: what was approved stays, and what would change shows.
+"""close-month and reopen-month: what was approved stays.
 
-close-month writes to the month's ledger that what is published is fixed; settle-month then refuses
-to publish another revision until reopen-month says why. watch-months settles closed and recent
-months with today's inputs, and says what would change; it changes nothing. Scheduled each day at
-07:00; a month whose inputs are what they were costs a few reads and a listing.
+close-month writes to the month's record that what is published is fixed; settle-month then refuses
+to publish another revision until reopen-month says why. A rerun of either is refused with a
+sentence.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
-from pydantic import Field
 
+from flows.parameters import MonthText, Text
 from tasks.core.month import Month
-from tasks.runs import stages as steps
+from tasks.runs import stages
+from tasks.runs.flow_run import open_store, started_by
 from tasks.runs.stage import refusals_as_sentences
-
-MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
-Text = Annotated[str, Field(min_length=1)]
 
 
 @flow(name="close-month", flow_run_name="close {month}")
@@ -29,7 +26,8 @@ def close_month(month: MonthText, expect: Text, by: str = "") -> dict[str, Any]:
         expect: The digest that was approved, as a preview or the settlement's summary shows it.
         by: Who closes it. Empty: what Prefect knows of who started this run.
     """
-    return steps.close_month(Month.parse(month), expect, by)
+    who = by.strip() or started_by()
+    return stages.close_month(open_store(), Month.parse(month), expect, who)
 
 
 @flow(name="reopen-month", flow_run_name="reopen {month}")
@@ -42,11 +40,5 @@ def reopen_month(month: MonthText, reason: Text, by: str = "") -> dict[str, Any]
         reason: Why; it is kept with the month.
         by: Who reopens it. Empty: what Prefect knows of who started this run.
     """
-    return steps.reopen_month(Month.parse(month), reason, by)
-
-
-@flow(name="watch-months", flow_run_name="watch published months")
-@refusals_as_sentences
-def watch_months() -> list[str]:
-    """Say what would change in closed and recent months, if they were settled now."""
-    return steps.watch_months()
+    who = by.strip() or started_by()
+    return stages.reopen_month(open_store(), Month.parse(month), reason, who)

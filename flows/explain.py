@@ -8,25 +8,24 @@ each ends with a link to it. verify-report fails, and so sets off the alarm for 
 published revision is not what its inputs give.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from pydantic import Field
 
+from flows.parameters import MonthText, RevisionNumber, Text
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.runs import stages as steps
+from tasks.io.registry_log import read_registry
+from tasks.runs import stages, summary
+from tasks.runs.flow_run import open_store
 from tasks.runs.stage import refusals_as_sentences
-
-MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
-Name = Annotated[str, Field(min_length=1)]
 
 
 @flow(name="explain-site", flow_run_name="explain {nmi} {month}")
 @refusals_as_sentences
-def explain_site(vpp: Name, nmi: Name, month: MonthText) -> State[Any]:
+def explain_site(vpp: Text, nmi: Text, month: MonthText) -> State[Any]:
     """Explain a site's part of the current report, down to its events, as one zip to hand out.
 
     Args:
@@ -38,12 +37,16 @@ def explain_site(vpp: Name, nmi: Name, month: MonthText) -> State[Any]:
         site = canonical_nmi(nmi)
     except ValueError as problem:
         raise Refused(f"nmi: {problem}") from None
-    return steps.linked(steps.explain_site(Month.parse(month), steps.vpp_id(vpp), site))
+    store = open_store()
+    vpp_id = read_registry(store, store.settings).vpp_id(vpp)
+    explained = stages.explain_site(store, Month.parse(month), vpp_id, site)
+    summary.show_explanation(explained.explanation)
+    return summary.end_with_link(store, stages.put_bundle(store, explained))
 
 
 @flow(name="verify-report", flow_run_name="verify {vpp} {month}")
 @refusals_as_sentences
-def verify_report(vpp: Name, month: MonthText, revision: Annotated[int, Field(ge=0)] = 0) -> str:
+def verify_report(vpp: Text, month: MonthText, revision: RevisionNumber = 0) -> str:
     """Recompute a published report from what its run record pins, and compare the bytes.
 
     Args:
@@ -51,7 +54,9 @@ def verify_report(vpp: Name, month: MonthText, revision: Annotated[int, Field(ge
         month: The report's month, YYYY-MM.
         revision: Which revision. 0: the current one.
     """
-    return steps.verify_report(Month.parse(month), steps.vpp_id(vpp), revision)
+    store = open_store()
+    vpp_id = read_registry(store, store.settings).vpp_id(vpp)
+    return stages.verify_report(store, Month.parse(month), vpp_id, revision)
 
 
 @flow(name="month-tables", flow_run_name="tables {month}")
@@ -62,4 +67,5 @@ def month_tables(month: MonthText) -> State[Any]:
     Args:
         month: The month, YYYY-MM.
     """
-    return steps.linked(steps.build_tables(Month.parse(month)))
+    store = open_store()
+    return summary.end_with_link(store, stages.build_tables(store, Month.parse(month)))

@@ -11,7 +11,10 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from tasks.runs import stages as steps
+from flows.story import import_new_files
+from tasks.core import keys
+from tasks.runs import summary
+from tasks.runs.flow_run import open_store, task_runner
 from tasks.runs.stage import refusals_as_sentences
 
 
@@ -22,7 +25,7 @@ def _run_name() -> str:
 @flow(
     name="import-events",
     flow_run_name=_run_name,
-    task_runner=steps.task_runner(),
+    task_runner=task_runner(),
 )
 @refusals_as_sentences
 def import_events(prefix: str = "") -> dict[str, Any]:
@@ -34,8 +37,8 @@ def import_events(prefix: str = "") -> dict[str, Any]:
     Returns:
         Rows imported, and rows skipped by reason; files imported, and those that failed with why.
     """
-    _, imported = steps.import_new_files(prefix.removeprefix("events/"))
-    return imported
+    _, counts = import_new_files(open_store(), prefix.removeprefix(keys.EVENTS))
+    return counts.model_dump(mode="json")
 
 
 @flow(name="request-upload", flow_run_name="request upload of {name}")
@@ -49,7 +52,7 @@ def request_upload(
         name: Where it goes in the inbox, like 2025-09/week-1.csv. An object of that name is
             replaced, which corrects it.
     """
-    return steps.linked(f"events/{name}", "put_object")
+    return summary.end_with_link(open_store(), keys.EVENTS + name, "put_object")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from pydantic import Field
 
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
-from tasks.core.registry import parse_change
-from tasks.runs import stages as steps
+from tasks.core.registry import Change, parse_change
+from tasks.runs import stages
+from tasks.runs.flow_run import open_store, recorded_by
 from tasks.runs.stage import refusals_as_sentences
 
 Percentage = Annotated[float, Field(ge=0, le=100)]
@@ -26,12 +27,17 @@ ChargeEvents = Literal["cost", "revenue"]
 NegativeBalances = Literal["site", "vpp"]
 
 
+def _record(change: Change) -> dict[str, Any]:
+    """Append one change; return it as it was recorded."""
+    return stages.append_to_registry(open_store(), [(1, change)], recorded_by())[0]
+
+
 def _append(change: str, effective_from: date | None, **fields: Any) -> dict[str, Any]:
     """Append a change of the fields that were given."""
     given = {name: value for name, value in fields.items() if value not in (None, "")}
     if effective_from:
         given["effective_from"] = effective_from
-    return steps.append_change(parse_change({"change": change, **given}))
+    return _record(parse_change({"change": change, **given}))
 
 
 @flow(name="create-vpp", flow_run_name="create VPP {name}")
@@ -145,7 +151,7 @@ def assign_site(
         raise Refused("vpp: name the VPP that the site joins, or set leaves, but not both")
     given = {"effective_from": effective_from} if effective_from else {}
     change = {"change": "assign-site", "nmi": nmi, "vpp": vpp or None, **given}
-    return steps.append_change(parse_change(change))
+    return _record(parse_change(change))
 
 
 @flow(name="add-battery", flow_run_name="add battery {serial}")
@@ -224,5 +230,7 @@ def import_registry(key: str) -> dict[str, Any]:
     Args:
         key: Where the file is in the bucket, like registry/uploads/sites.csv.
     """
-    recorded = steps.append_changes_as_one(list(read_changes(steps.read_object(key))))
+    store = open_store()
+    changes = list(read_changes(stages.read_object(store, key)))
+    recorded = stages.append_to_registry(store, changes, recorded_by())
     return {"changes": len(recorded), "last_seq": recorded[-1]["seq"]}

@@ -5,29 +5,28 @@ it without any storage of Prefect's. It holds for VPP_PRESIGN_SECONDS; download-
 one, of the current report or any revision, and computes nothing.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from pydantic import Field
 
+from flows.parameters import MonthText, RevisionNumber, Text
 from flows.settle import settle_month
+from tasks.core import keys
 from tasks.core.month import Month
-from tasks.publication.revisions import report_key
-from tasks.runs import stages as steps
+from tasks.io.registry_log import read_registry
+from tasks.runs import summary
+from tasks.runs.flow_run import open_store, task_runner
 from tasks.runs.stage import refusals_as_sentences
-
-MonthText = Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
-Name = Annotated[str, Field(min_length=1)]
 
 
 @flow(
     name="generate-report",
     flow_run_name="report {vpp} {month}",
-    task_runner=steps.task_runner(),
+    task_runner=task_runner(),
 )
 @refusals_as_sentences
-def generate_report(vpp: Name, month: MonthText) -> State[Any]:
+def generate_report(vpp: Text, month: MonthText) -> State[Any]:
     """Settle one VPP's month and give a link to its report.
 
     Args:
@@ -36,14 +35,12 @@ def generate_report(vpp: Name, month: MonthText) -> State[Any]:
     """
     settled = settle_month(month=month, vpps=[vpp])
     [report] = settled["reports"]
-    return steps.linked(report_key(Month.parse(month), report["vpp"]))
+    return summary.end_with_link(open_store(), keys.report(Month.parse(month), report["vpp"]))
 
 
 @flow(name="download-report", flow_run_name="download {vpp} {month}")
 @refusals_as_sentences
-def download_report(
-    vpp: Name, month: MonthText, revision: Annotated[int, Field(ge=0)] = 0
-) -> State[Any]:
+def download_report(vpp: Text, month: MonthText, revision: RevisionNumber = 0) -> State[Any]:
     """Give a fresh link to a published report; nothing is computed.
 
     Args:
@@ -51,5 +48,6 @@ def download_report(
         month: The report's month, YYYY-MM.
         revision: Which revision. 0: the current one.
     """
-    id = steps.vpp_id(vpp)
-    return steps.linked(report_key(Month.parse(month), id, revision or None))
+    store = open_store()
+    vpp_id = read_registry(store, store.settings).vpp_id(vpp)
+    return summary.end_with_link(store, keys.report(Month.parse(month), vpp_id, revision or None))

@@ -1,38 +1,44 @@
 """settle-month: what every VPP and each of its sites earned in a month.
 
 Reads the event files in the inbox and the registry; writes `reports/<month>/<vpp>.json`, a new
-revision of each report that changed, and a run record in `runs/<month>/`.
+revision of each report that changed, and a run record in `runs/<month>/`. How it goes is told in
+`story.py`.
 
 Scheduled on the 2nd of each month at 06:00 market time, for the month before; such a run also says
 what would change in closed and recent months. A rerun with unchanged inputs writes nothing but its
 run record; with changed ones, the next revisions, unless the month is closed. A preview writes
-nothing but its run record.
+nothing but its run record and the list of rejected rows.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from prefect import flow, runtime
 from pydantic import Field
 
-from tasks.runs import stages as steps
-from tasks.runs.run import one_at_a_time, run_record
+from flows import story
+from flows.parameters import MonthOrEmpty
+from flows.watch import watch
+from tasks.core.errors import Refused
+from tasks.core.request import SettlementRequest, WhatIf
+from tasks.core.settings import Settings
+from tasks.io.registry_log import read_registry
+from tasks.runs import summary
+from tasks.runs.flow_run import month_or_previous, open_store, settlement_run, task_runner
 from tasks.runs.stage import refusals_as_sentences
-from tasks.settlement.allocation import WhatIf
-
-MonthText = Annotated[str, Field(pattern=r"^([12][0-9]{3}-(0[1-9]|1[0-2]))?$")]
 
 
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
     what = "preview" if parameters["preview"] or parameters["what_if"] else "settle"
-    return f"{what} {steps.month_or_previous(parameters['month'])}"
+    return f"{what} {month_or_previous(parameters['month'])}"
 
 
-@flow(name="settle-month", flow_run_name=_run_name, task_runner=steps.task_runner())
+@flow(name="settle-month", flow_run_name=_run_name, task_runner=task_runner())
 @refusals_as_sentences
 def settle_month(
-    month: MonthText = "",
+    month: MonthOrEmpty = "",
     vpps: list[str] = [],  # noqa: B006 (Prefect copies it; a form of plain rows needs it)
     as_of: datetime | None = None,
     max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
@@ -53,34 +59,54 @@ def settle_month(
         preview: Publish nothing; show what would change, and the digest to close the month with.
         what_if: A preview with other terms for some VPPs, on all days of the month.
     """
-    settled_month = steps.month_or_previous(month)
-    with (
-        run_record(
-            settled_month,
-            vpps=vpps,
-            as_of=as_of,
-            max_rejected_percent=max_rejected_percent,
-            allow_failed_imports=allow_failed_imports,
-            preview=preview,
-            what_if=[one.model_dump(mode="json", exclude_none=True) for one in what_if],
-        ) as record,
-        one_at_a_time(settled_month),
-    ):
-        asked = steps.asked(vpps, as_of, max_rejected_percent, allow_failed_imports, what_if)
+    settings = Settings()
+    settled_month = month_or_previous(month)
+    parameters = {
+        "vpps": vpps,
+        "as_of": as_of,
+        "max_rejected_percent": max_rejected_percent,
+        "allow_failed_imports": allow_failed_imports,
+        "preview": preview,
+        "what_if": [terms.model_dump(mode="json", exclude_none=True) for terms in what_if],
+    }
+    request = SettlementRequest(
+        as_of=_in_market_time(as_of, settings) if as_of else datetime.now(UTC),
+        max_rejected_percent=settings.max_rejected_percent
+        if max_rejected_percent is None
+        else max_rejected_percent,
+        vpps=tuple(vpps),
+        allow_failed_imports=allow_failed_imports,
+    )
+    with settlement_run(settled_month, request, parameters) as run:
         if preview or what_if:
-            steps.preview(record, settled_month, asked)
+            run.request = request.assuming(_with_ids(what_if, settings))
+            story.preview(run)
         else:
-            steps.import_settle_publish(record, settled_month, asked)
+            story.settle_and_publish(run)
             if not month:
-                record.facts["late_data"] = steps.watch_months(but=settled_month)
-        steps.show(record)
+                run.note(late_data=watch(but=settled_month))
+        summary.show_run(run)
     return {
         "month": str(settled_month),
-        "outcome": record.outcome,
-        "digest": record.facts.get("digest"),
-        "reports": record.facts["reports"],
-        "run_record": record.key,
+        "outcome": run.record.outcome,
+        "digest": run.record.digest,
+        "reports": [report.model_dump(mode="json") for report in run.record.reports or []],
+        "run_record": run.key,
     }
+
+
+def _in_market_time(moment: datetime, settings: Settings) -> datetime:
+    """Return a moment with its offset; one without is market time."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(settings.timezone))
+
+
+def _with_ids(what_if: list[WhatIf], settings: Settings) -> list[WhatIf]:
+    """Return the assumed terms, each VPP named by its id."""
+    registry = read_registry(open_store(), settings)
+    named = [terms.model_copy(update={"vpp": registry.vpp_id(terms.vpp)}) for terms in what_if]
+    if len({terms.vpp for terms in named}) < len(named):
+        raise Refused("what_if: a VPP is named twice; give all its other terms at once")
+    return named
 
 
 if __name__ == "__main__":

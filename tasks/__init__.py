@@ -1,0 +1,59 @@
+"""The house, in the order in which the data travels.
+
+One rule: a room imports only rooms above it in this list, or beside it on its floor. Each prefix on
+S3 is written by one room alone. A test proves both.
+
+    core/         nouns and exact arithmetic: no S3, no database, no Prefect
+    io/           edges without business: S3, DuckDB, the registry's log      registry/
+    imports/      an inbox object becomes typed rows, rejected rows, and a    imports/
+                  row of the catalog
+    settlement/   the month's inputs become reports                           rejected/
+    publication/  reports become revisions; a month is closed; run records    reports/ months/ runs/
+    evidence/     what is published: made again, explained, taken apart       disputes/ tables/
+    runs/         what Prefect sees: stages, a run and its record, summaries
+    sql/          one statement a file, in the folders of the stages
+
+The way of one event's cents, from the CSV to the report:
+
+    imports/spool.py            the object's bytes, to lines whose origin is known
+    imports/event_rows.py       a line, to an event: energy in kWh, tariff in cents per kWh
+    imports/event_files.py      events to events.parquet, and their exact sums of a day
+                                (sql/events/daily.sql) to daily.parquet
+    settlement/inputs.py        does its file count for the month?
+    settlement/settlement.py    its sums of a day come back from S3, and then
+    settlement/allocation.py    run through the rule, a statement a step:
+        sql/events/month_events.sql           the sums of the month
+        sql/events/valued_days.sql            whose they are, and with which sign (steps 1, 2)
+        sql/allocation/site_days_revenue.sql  shared, or the VPP's alone (2, 3)
+        sql/allocation/pools.sql              percentage, own part, pool (3 to 5)
+        sql/allocation/site_months.sql        the site's exact month (5, 6)
+        core/money.py                         whole cents that add up (8)
+        sql/allocation/site_statements.sql    the fee, and what is left (9, 10)
+    settlement/reports.py       cents to AUD, and the report
+    publication/revisions.py    the report to reports/<month>/<vpp>.json
+
+Words, each for one thing:
+
+    site             a meter point, named by its NMI (10 characters)
+    event            one charge or discharge: energy (kWh) at a tariff (cents per kWh)
+    daily sums       the events of a site on a day, added up; all that the rule needs
+    valued days      daily sums with their VPP, sign and worth
+    inbox            what lies under events/ now: the truth about events
+    import           what was read from one or more inbox objects, immutable
+    catalog          which object versions are imported, and what became of their rows
+    rejected row     a row that is no event; it has a reason, as a code until a person reads it
+    correction       an event that says which rejected row it corrects
+    registry         VPPs, sites and batteries, as a log of changes
+    effective from   the day from which a change holds
+    as of            the moment by which a change must have been recorded to be seen
+    terms            a VPP's percentage, daily fee and two choices
+    month's inputs   the files that count for a month, and the registry as of a moment
+    settlement       the month's reports, as its inputs and the rule give them
+    step, stage      a step is one of the rule's ten; a stage is a part of a run (a Prefect task)
+    revision         one version of a report, written once
+    claim            a revision that the month's record names before it is written
+    month's record   months/<month>.json: revisions claimed, closings
+    run record       runs/<month>/...json: what a run has to say for itself
+    digest           16 or 64 characters that name a content
+    late data        what would change in a month that is published
+"""

@@ -5,25 +5,22 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from flows.story import import_new_files
+from tasks.core import keys
 from tasks.core.month import Month
 from tasks.core.registry import parse_change
 from tasks.core.report import Report
+from tasks.core.request import SettlementRequest
+from tasks.core.run_record import ReportOutcome
 from tasks.core.settings import Settings
-from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
-from tasks.imports.event_files import grouped, import_objects
+from tasks.imports.catalog import Inbox
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes
-from tasks.publication.revisions import (
-    Published,
-    Standing,
-    plan,
-    publish,
-    run_record_key,
-    standing,
-    write_run_record,
-)
-from tasks.settlement.inputs import take_in
-from tasks.settlement.settlement import Settled, settle
+from tasks.publication.published import PublishedMonth, read_published
+from tasks.publication.revisions import draft_revisions, publish
+from tasks.runs.run import Run
+from tasks.settlement.inputs import MonthInputs, select_inputs
+from tasks.settlement.settlement import Settlement, settle
 
 HEADER = "NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
 
@@ -45,54 +42,44 @@ class Place:
         """Put an event file of these rows into the inbox."""
         self.store.write(f"events/{name}", (HEADER + "".join(f"{r}\n" for r in rows)).encode())
 
-    def import_new(self) -> None:
-        """Import what is not imported yet."""
-        inbox = list_inbox(self.store)
-        files = current(read_catalog(self.store)[0], inbox)
-        new = set(files.filter(files["import_id"].is_null())["key"])
-        for group in grouped([version for version in inbox if version.key in new]):
-            add_to_catalog(self.store, import_objects(self.store, self.settings.timezone, group))
+    def import_new(self) -> Inbox:
+        """Import what is not imported yet; return the inbox."""
+        return import_new_files(self.store)[0]
 
-    def settle(self, month: str, as_of: datetime | None = None) -> Settled:
-        """Settle what is imported; publish nothing."""
-        return settle(
-            self.store,
-            self.settings,
-            take_in(self.store, self.settings, Month.parse(month), list_inbox(self.store)),
-            [],
-            as_of or datetime.now(UTC),
-            max_rejected_percent=100,
-            allow_failed_imports=False,
-        )
+    def inputs(self, month: str, as_of: datetime | None = None) -> MonthInputs:
+        """Import what is new, and select what counts for a month."""
+        moment = as_of or datetime.now(UTC)
+        inbox = self.import_new()
+        return select_inputs(self.store, self.settings, Month.parse(month), inbox, moment)
 
-    def publish(
-        self, month: str, as_of: datetime | None = None, before: Standing | None = None
-    ) -> list[Published]:
-        """Import, settle and publish, with the run's record."""
-        stood = before or standing(self.store, Month.parse(month))
-        self.import_new()
-        return self.publish_settled(stood, self.settle(month, as_of))
+    def settle(self, month: str, as_of: datetime | None = None) -> Settlement:
+        """Import and settle, whatever was rejected; publish nothing."""
+        inputs = self.inputs(month, as_of)
+        request = SettlementRequest(inputs.as_of, max_rejected_percent=100)
+        inputs.require_settleable(request)
+        return settle(self.store, inputs, request)
 
-    def publish_settled(self, before: Standing, settled: Settled) -> list[Published]:
+    def publish(self, month: str, as_of: datetime | None = None) -> list[ReportOutcome]:
+        """Import, settle and publish once, with the run's record; who loses a race has lost."""
+        published = read_published(self.store, Month.parse(month))
+        return self.publish_settlement(published, self.settle(month, as_of))
+
+    def publish_settlement(
+        self, published: PublishedMonth, settlement: Settlement
+    ) -> list[ReportOutcome]:
         """Publish what was settled, with the run's record."""
-        started, run_id = datetime.now(UTC), str(uuid4())
-        key = run_record_key(settled.month, started, run_id)
-        planned = plan(self.store, before, settled.reports, settled.facts, key, is_whole=True)
-        facts = settled.facts
-
-        def record() -> None:
-            write_run_record(
-                self.store, key, settled.month, started, run_id, "test", "published", facts
-            )
-
-        published = publish(self.store, planned, record)
-        facts = {**facts, "reports": [vars(report) for report in published], "parameters": {}}
-        record()
-        return published
+        month = published.month
+        run = Run(self.store, month, settlement.request, str(uuid4()), "test", parameters={})
+        run.note_settlement(settlement.facts)
+        draft = draft_revisions(self.store, published, settlement, run.key)
+        reports = publish(self.store, draft, run.record_now(outcome="publishing"))
+        run.end_published(draft, reports)
+        run.write_record()
+        return reports
 
     def report(self, month: str, vpp: str) -> Report:
         """Read a published report back."""
-        found = self.store.read(f"reports/{month}/{vpp}.json")
+        found = self.store.read(keys.report(Month.parse(month), vpp))
         assert found is not None
         return Report.model_validate_json(found[0])
 

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tasks.core import keys
 from tasks.core.month import Month
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
-from tasks.settlement.inputs import rejected_key
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data" / "demo"
@@ -88,13 +88,13 @@ def show(store: ObjectStore, runs: list[list[Any]]) -> None:
     print(f"Rejected in {MONTH}: {record['rejected_rows']} of {record['rows']} rows\n")
     for file in record["rejected"]:
         table(["reason", "rows"], [[reason, count] for reason, count in file["reasons"].items()])
-    rejected = store.read(rejected_key(Month.parse(MONTH)))
+    rejected = store.read(keys.rejected_rows(Month.parse(MONTH)))
     (COPY / "rejected.csv").write_bytes(rejected[0])  # type: ignore[index]
     at_stake = record["at_stake"]
     print(
         f"{at_stake['aud']:.2f} AUD are at stake in the {at_stake['rows']} of them whose energy "
-        f"and tariff can be read.\nMend them in {rejected_key(Month.parse(MONTH))} and upload that "
-        "to the inbox; its first row:\n"
+        f"and tariff can be read.\nCorrect them in {keys.rejected_rows(Month.parse(MONTH))} and "
+        "upload that to the inbox; its first row:\n"
     )
     print("  " + "\n  ".join((COPY / "rejected.csv").read_text().splitlines()[:2]) + "\n")
     print("Unassigned: events of sites that were in no VPP on their day\n")

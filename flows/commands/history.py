@@ -7,32 +7,33 @@ One line a run: month, when, who, outcome, revisions, rows, seconds. It outlives
 
 import sys
 
+from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
-from tasks.publication.revisions import run_records
+from tasks.publication.run_records import read_run_records
 
 
 def main(month: str = "") -> None:
     """Print the runs, oldest first within each month."""
     line = "{:7}  {:20}  {:24}  {:9}  {:>8}  {:>10}  {:>7}"
     print(line.format("month", "started", "who", "outcome", "revision", "rows", "seconds"))
-    for record in run_records(ObjectStore(Settings()), month):
-        revisions = {report["revision"] for report in record.get("reports", [])}
+    for _, record in read_run_records(ObjectStore(Settings()), month):
+        revisions = {report.revision for report in record.reports or []}
         print(
             line.format(
-                record["month"],
-                record["started"][:19] + "Z",
-                record["started_by"][:24],
-                record["outcome"],
+                record.month,
+                f"{record.started:%Y-%m-%dT%H:%M:%SZ}",
+                record.started_by[:24],
+                record.outcome,
                 "-".join(str(n) for n in sorted({min(revisions), max(revisions)}))
                 if revisions
                 else "",
-                record.get("rows", ""),
-                record["seconds"],
+                record.rows if isinstance(record, SettledRunRecord) else "",
+                record.seconds,
             )
         )
-        if "reason" in record:
-            print(f"         {record['reason'].splitlines()[0]}")
+        if record.reason:
+            print(f"         {record.reason.splitlines()[0]}")
 
 
 if __name__ == "__main__":

@@ -31,19 +31,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from flows import story
+from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
 from tasks.core.registry import Change, Registry, parse_change, slug
+from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
-from tasks.imports.catalog import add_to_catalog, current, list_inbox, read_catalog
+from tasks.imports.catalog import add_to_catalog, list_inbox
 from tasks.imports.event_files import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry
-from tasks.publication import revisions as publication
-from tasks.settlement.inputs import take_in
-from tasks.settlement.settlement import settle
+from tasks.runs.run import Run
 
 _NUMBER = re.compile(r"^\d+\s*[.):-]?\s*(?=[a-z])", re.IGNORECASE)
 _S3_IS_CONFIGURED_BY = ("VPP_BUCKET", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -193,41 +194,41 @@ def run(
 ) -> Iterable[bytes]:
     """Carry out the lines; yield each report."""
     registry = read_registry(store, settings)
-    keys: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     for step in plan(lines, registry, charge_events):
         if step.file:
-            _import(store, settings, step.line, step.file, keys)
+            _import(store, settings, step.line, step.file, names)
         elif step.report:
-            yield _report(store, settings, *step.report)
+            yield _report(store, *step.report)
         else:
             append_changes(store, settings, step.changes, "line program")
 
 
 def _import(
-    store: ObjectStore, settings: Settings, line: Line, file: Path, keys: dict[Path, str]
+    store: ObjectStore, settings: Settings, line: Line, file: Path, names: dict[Path, str]
 ) -> None:
-    taken = set(keys.values()) - {keys.get(file)}
-    names = [f"events/{file.name}", *(f"events/{n}-{file.name}" for n in range(2, 1000))]
-    keys[file] = next(name for name in names if name not in taken)
-    there = store.read(keys[file])
-    store.upload(file, keys[file])
-    [version] = [version for version in list_inbox(store) if version.key == keys[file]]
-    catalog, _ = read_catalog(store)
-    known = current(catalog, [version]).row(0, named=True)
-    if known["import_id"] is None:
+    taken = set(names.values()) - {names.get(file)}
+    free = [f"events/{file.name}", *(f"events/{n}-{file.name}" for n in range(2, 1000))]
+    key = names[file] = next(name for name in free if name not in taken)
+    before = store.read(key)
+    store.upload(file, key)
+    inbox = list_inbox(store)
+    [listed] = inbox.files.filter(inbox.files["key"] == key).to_dicts()
+    if listed["import_id"] is None:
+        [version] = [version for version in inbox.new if version.key == key]
         rows = import_objects(store, settings.timezone, [version])
         imported = rows.row(0, named=True)
         if imported["failed"]:
-            if there is None:
-                store.delete(keys[file])
+            if before is None:
+                store.delete(key)
             else:
-                store.write(keys[file], there[0], "text/csv")
+                store.write(key, before[0], "text/csv")
             raise Refused(f"line {line.number}: {file}: {imported['failed']}")
         add_to_catalog(store, rows)
         reasons = {entry["reason"]: entry["rows"] for entry in imported["rejected"]}
         count = imported["imported"]
     else:
-        reasons, count = {"already imported": known["rows"]}, 0
+        reasons, count = {"already imported": listed["rows"]}, 0
     why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.items())
     print(
         f"imported={count} skipped={sum(reasons.values())}" + (f" ({why})" if why else ""),
@@ -235,29 +236,14 @@ def _import(
     )
 
 
-def _report(store: ObjectStore, settings: Settings, vpp: str, month: Month) -> bytes:
-    before = publication.standing(store, month)
-    settled = settle(
-        store,
-        settings,
-        take_in(store, settings, month, list_inbox(store)),
-        [vpp],
-        datetime.now(UTC),
-        max_rejected_percent=100,
-        allow_failed_imports=False,
-    )
-    started, run_id = datetime.now(UTC), str(uuid4())
-    record = publication.run_record_key(month, started, run_id)
-    facts = {**settled.facts, "parameters": {"vpps": [vpp]}}
-
-    def write_record() -> None:
-        publication.write_run_record(
-            store, record, month, started, run_id, "line program", "published", facts
-        )
-
-    planned = publication.plan(store, before, settled.reports, facts, record, is_whole=False)
-    [published] = publication.publish(store, planned, write_record)
-    return settled.reports[0].revised(published.revision).to_bytes()
+def _report(store: ObjectStore, vpp: str, month: Month) -> bytes:
+    request = SettlementRequest(datetime.now(UTC), max_rejected_percent=100, vpps=(vpp,))
+    run = Run(store, month, request, str(uuid4()), "line program", {"vpps": [vpp]})
+    with run.recorded():
+        story.settle_and_publish(run)
+    report = store.read(keys.report(month, vpp))
+    assert report is not None
+    return report[0]
 
 
 def _text(data: bytes) -> str:

@@ -6,6 +6,7 @@ lines of the registry that each run saw, and the version of the rule.
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -59,8 +60,8 @@ class Cause(_Model):
                 for name, value in self.change.items()
                 if name not in {"seq", "recorded_at", "recorded_by", "change"}
             }
-            told = ", ".join(f"{name} {_shown(value)}" for name, value in what.items())
-            return f"{self.cause} {self.seq}: {self.change['change']} ({told})"
+            fields = ", ".join(f"{name} {_shown(value)}" for name, value in what.items())
+            return f"{self.cause} {self.seq}: {self.change['change']} ({fields})"
         if self.version is not None:
             return f"{self.cause} {self.version}"
         if self.key is None:
@@ -87,27 +88,33 @@ class Difference(_Model):
         return (self.model_dump_json(indent=2, exclude_none=False) + "\n").encode()
 
 
-def difference(
-    before: Report,
-    after: Report,
-    rested_on: dict[str, Any],
-    rests_on: dict[str, Any],
-    log: list[bytes],
+@dataclass(frozen=True)
+class Basis:
+    """What a revision rests on besides its files.
+
+    `registry_seq` is how many changes of the registry were seen.
+    """
+
+    registry_seq: int
+    rule_version: int | None
+
+
+def compare(
+    before: Report, after: Report, old_basis: Basis, new_basis: Basis, log: list[bytes]
 ) -> Difference:
     """Compare two revisions of a VPP's month.
 
     Args:
         before: the earlier one.
         after: the later one, with its revision number.
-        rested_on: the facts of the run that published the earlier one: `registry_seq`,
-            `rule_version`.
-        rests_on: those of the later one.
+        old_basis: what the earlier one rests on.
+        new_basis: what the later one rests on.
         log: the registry's log, a change each.
     """
-    of = (before.model_dump(mode="json"), after.model_dump(mode="json"))
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     sites = {
-        nmi: _changed(*(report["sites"].get(nmi, {}) for report in of))
-        for nmi in sorted(set(of[0]["sites"]) | set(of[1]["sites"]))
+        nmi: _changed(old["sites"].get(nmi, {}), new["sites"].get(nmi, {}))
+        for nmi in sorted({*old["sites"], *new["sites"]})
     }
     files = (before.settlement.inputs, after.settlement.inputs)
     return Difference(
@@ -116,15 +123,13 @@ def difference(
         month=after.month,
         revision=after.settlement.revision,
         previous_revision=before.settlement.revision,
-        totals=_changed(of[0]["totals"], of[1]["totals"]),
+        totals=_changed(old["totals"], new["totals"]),
         sites={nmi: values for nmi, values in sites.items() if values},
         causes=[
             *_file_causes(*files),
             *_corrections(before.settlement.rejected_rows, after.settlement.rejected_rows),
-            *_registry_causes(
-                rested_on["registry_seq"], rests_on["registry_seq"], log, before, after
-            ),
-            *_rule_causes(rested_on.get("rule_version"), rests_on["rule_version"]),
+            *_registry_causes(old_basis.registry_seq, new_basis.registry_seq, log, before, after),
+            *_rule_causes(old_basis.rule_version, new_basis.rule_version),
         ],
     )
 
@@ -156,7 +161,7 @@ def _corrections(before: int, after: int) -> Iterable[Cause]:
         yield Cause(cause="rows corrected", rows=Values(before=before, after=after))
 
 
-def _rule_causes(before: int | None, after: int) -> Iterable[Cause]:
+def _rule_causes(before: int | None, after: int | None) -> Iterable[Cause]:
     if before != after:
         yield Cause(cause="rule version", version=Values(before=before, after=after))
 

@@ -1,12 +1,33 @@
-"""The two ways in which a person's input can be wrong."""
+"""All exceptions of the project, and who may try again.
+
+    Refused           a person has to change something     never retried; ends a run as failed
+    Unreadable        one inbox object cannot be read      never retried; becomes a failed import
+    CheckFailed       the books do not balance             never retried; a fault of ours
+    LostRace          somebody else wrote first            the caller reads again, a few times
+    ChangedMeanwhile  an object was replaced while read    the caller lists again, a few times
+
+All else that is retried is S3 or the network, by boto3 and then by the stage (`runs/stage.py`).
+"""
 
 
 class Refused(Exception):
     """What was asked for does not fit; nothing was written. The message says what to do.
 
-    Flows let it end the run as failed; programs print the message alone. It is never retried.
+    Flows let it end the run as failed; programs print the message alone.
     """
 
 
 class Unreadable(Exception):
-    """An event file that cannot be read at all. The message is the reason, for the catalog."""
+    """An inbox object that cannot be read at all. The message is the reason, for the catalog."""
+
+
+class CheckFailed(Exception):
+    """What must always hold does not: a fault of ours or a damaged object. Nothing is published."""
+
+
+class LostRace(Exception):
+    """Somebody else wrote first; read again and decide again."""
+
+
+class ChangedMeanwhile(Exception):
+    """The object was replaced or deleted after it was listed; list again."""

@@ -15,6 +15,11 @@ _SCALE = 20  # decimals of a cent in an exact amount
 _CONTEXT = Context(prec=60)
 
 
+def aud(cents: int) -> Decimal:
+    """Return whole cents as dollars."""
+    return Decimal(cents).scaleb(-2)
+
+
 def units(cents: Decimal) -> int:
     """Return exact cents in whole units of 10^-20 cents."""
     return int(cents.scaleb(_SCALE, _CONTEXT))

@@ -1,4 +1,4 @@
-"""A month's ledger: which revisions there are, what each rests on, and whether the month is closed.
+"""The record of a month: which revisions there are, what each rests on, and whether it is closed.
 
 It is one object a month (`months/<month>.json`), only ever replaced if it is still what was read. A
 run claims its revisions here before it writes them, and a month is closed here; so of a run that
@@ -9,11 +9,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
 
 
 class Revision(_Model):
@@ -33,23 +33,25 @@ class Closing(_Model):
     reason: str = ""
 
 
-class Settled(_Model):
+class LastSettlement(_Model):
     """What all VPPs were last settled from, and the record of the run that did it."""
 
-    inputs: str
+    inputs: str = Field(description="The digest of its inputs.")
     run_record: str
 
 
-class Ledger(_Model):
-    """What is published for a month."""
+class MonthRecord(_Model):
+    """What is published for a month, and whether it may change."""
 
     month: str
     revisions: dict[str, dict[int, Revision]] = {}  # by VPP id and number
     closings: list[Closing] = []  # oldest first
-    settled: Settled | None = None  # None: some VPP was settled by itself since
+    last_settlement: LastSettlement | None = Field(
+        default=None, alias="settled", description="None: some VPP was settled by itself since."
+    )
 
     @property
-    def closed(self) -> Closing | None:
+    def closing(self) -> Closing | None:
         """Return how the month was closed, if it is."""
         last = self.closings[-1] if self.closings else None
         return last if last and last.action == "close" else None
@@ -60,10 +62,10 @@ class Ledger(_Model):
         current = (f"{vpp} {of[max(of)].digest}\n" for vpp, of in sorted(self.revisions.items()))
         return sha256("".join(current).encode()).hexdigest()[:16]
 
-    def latest(self, vpp: str) -> int:
+    def last_revision(self, vpp: str) -> int:
         """Return the number of a VPP's last revision; 0: it has none."""
         return max(self.revisions.get(vpp, {}), default=0)
 
     def to_bytes(self) -> bytes:
-        """Return the ledger as it is stored."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
+        """Return the record as it is stored."""
+        return (self.model_dump_json(indent=1, by_alias=True) + "\n").encode()

@@ -21,11 +21,6 @@ Aud = Annotated[Decimal, Field(decimal_places=2), _as_number]
 Kwh = Annotated[Decimal, Field(ge=0), _as_number]
 
 
-def aud(cents: int) -> Decimal:
-    """Return whole cents as dollars."""
-    return Decimal(cents).scaleb(-2)
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
+from tasks.core import keys
 from tasks.core.registry import (
     AddBattery,
     AssignSite,
@@ -21,7 +22,16 @@ from tasks.core.registry import (
     CreateSite,
     parse_change,
 )
-from tasks.evidence.explanation import Day, Explained, Explanation, exact, markdown, rounding, shown
+from tasks.evidence.explanation import (
+    Day,
+    Explained,
+    Explanation,
+    exact,
+    markdown,
+    rounding,
+    shown,
+    shown_aud,
+)
 from tasks.io.object_store import ObjectStore
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
@@ -41,22 +51,22 @@ _OF_THE_RUN = ("month", "run_id", "started_by", "started", "seconds", "as_of", "
 
 def put_bundle(store: ObjectStore, explained: Explained) -> str:
     """Put a site's bundle on S3, and return its key."""
-    told = explained.explanation
-    key = f"disputes/{told.month}/{told.vpp_id}/{told.nmi}-r{told.revision}.zip"
+    case = explained.explanation
+    key = keys.dispute_bundle(case.month, case.vpp_id, case.nmi, case.revision)
     store.write(key, bundle(explained), "application/zip")
     return key
 
 
 def bundle(explained: Explained) -> bytes:
     """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
-    changes = [(parse_change(line), line) for line in explained.pins.log.splitlines()]
+    changes = [(parse_change(line), line) for line in explained.pins.registry.splitlines()]
     names = _names(explained, [change for change, _ in changes])
-    told = _renamed(explained.explanation, names)
+    case = _renamed(explained.explanation, names)
     files = {
-        "HOW-TO-CHECK.md": how_to_check(told).encode(),
-        "explanation.md": markdown(told).encode(),
-        "explanation.json": (told.model_dump_json(indent=2) + "\n").encode(),
-        "events.csv": _events(told),
+        "HOW-TO-CHECK.md": how_to_check(case).encode(),
+        "explanation.md": markdown(case).encode(),
+        "explanation.json": (case.model_dump_json(indent=2) + "\n").encode(),
+        "events.csv": _events(case),
         "registry.jsonl": b"".join(line + b"\n" for line in _history(explained, changes)),
         "report.json": _json(_report(explained, names)),
         "run.json": _json(_run(explained, names)),
@@ -74,14 +84,14 @@ def _json(content: Any) -> bytes:
 
 def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
     """Return what each file with events of the site is called in the bundle."""
-    told, record = explained.explanation, explained.pins.record
-    others = {site["nmi"].casefold() for site in record["unassigned"]}
+    case, record = explained.explanation, explained.pins.record
+    others = {site.nmi.casefold() for site in record.unassigned}
     for change in changes:
         kind, id = change.entity()
-        if kind == "site" and id != told.nmi:
+        if kind == "site" and id != case.nmi:
             others |= {id.casefold(), getattr(change, "address", id).casefold()}
-    others -= {told.nmi.casefold()}
-    keys = sorted({event.file for day in told.days for event in day.events})
+    others -= {case.nmi.casefold()}
+    keys = sorted({event.file for day in case.days for event in day.events})
     return {
         key: f"file {number} (its name is another site's)"
         if any(other in key.casefold() for other in others)
@@ -90,24 +100,24 @@ def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
     }
 
 
-def _renamed(told: Explanation, names: dict[str, str]) -> Explanation:
+def _renamed(case: Explanation, names: dict[str, str]) -> Explanation:
     def renamed(day: Day) -> Day:
         events = [e.model_copy(update={"file": names[e.file]}) for e in day.events]
         return day.model_copy(update={"events": events})
 
-    return told.model_copy(update={"days": [renamed(day) for day in told.days]})
+    return case.model_copy(update={"days": [renamed(day) for day in case.days]})
 
 
-def _events(told: Explanation) -> bytes:
+def _events(case: Explanation) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_EVENT_COLUMNS)
-    for day in told.days:
+    for day in case.days:
         for event in day.events:
             numbers = (event.energy_kwh, event.tariff_cents_per_kwh, event.value_cents)
             writer.writerow(
                 [
-                    told.nmi,
+                    case.nmi,
                     day.day,
                     event.event_type,
                     *map(exact, numbers),
@@ -121,16 +131,16 @@ def _events(told: Explanation) -> bytes:
 
 def _history(explained: Explained, changes: list[tuple[Change, bytes]]) -> Iterator[bytes]:
     """Yield the lines of the log about the site, its batteries, and the terms of its VPPs."""
-    nmi, as_of = explained.explanation.nmi, explained.pins.as_of
-    known = [(c, line) for c, line in changes if c.recorded_at and c.recorded_at <= as_of]
+    nmi, as_of = explained.explanation.nmi, explained.pins.record.as_of
+    recorded = [(c, line) for c, line in changes if c.recorded_at and c.recorded_at <= as_of]
     vpps = {
         change.vpp
-        for change, _ in known
+        for change, _ in recorded
         if isinstance(change, CreateSite | AssignSite) and change.nmi == nmi
     }
-    batteries = {c.serial for c, _ in known if isinstance(c, AddBattery) and c.nmi == nmi}
+    batteries = {c.serial for c, _ in recorded if isinstance(c, AddBattery) and c.nmi == nmi}
     of_site = {("site", nmi)} | {("vpp", vpp) for vpp in vpps} | {("battery", s) for s in batteries}
-    for change, line in known:
+    for change, line in recorded:
         is_elsewhere = isinstance(change, AddBattery) and change.nmi != nmi
         if change.entity() in of_site and not is_elsewhere:
             yield line
@@ -153,30 +163,30 @@ def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
     """Return of the run record what is about the run as a whole, or about this site's files."""
     record = explained.pins.record
     return {
-        "key": record["key"],
-        **{name: record[name] for name in _OF_THE_RUN},
+        "key": explained.pins.key,
+        **record.model_dump(mode="json", include=set(_OF_THE_RUN)),
         "files": [
             {"key": names[file["key"]], "etag": file["etag"], "import_id": file["import_id"]}
-            for file in record["files"]
+            for file in record.files
             if file["key"] in names
         ],
-        "software": record["software"],
+        "software": record.software,
     }
 
 
-def how_to_check(told: Explanation) -> str:
+def how_to_check(case: Explanation) -> str:
     """Tell how to check the statement by hand, with its numbers."""
-    events = [event for day in told.days for event in day.events]
+    events = [event for day in case.days for event in day.events]
     cost_only = [event for event in events if event.is_cost_only]
-    first, last = told.days[0].day, told.days[-1].day
-    fees = sorted({day.fee_cents for day in told.days})
+    first, last = case.days[0].day, case.days[-1].day
+    fees = sorted({day.fee_cents for day in case.days})
     parts = [
-        f"# How to check the statement of {told.nmi} for {told.month}\n\n"
-        f"{told.address}. A site of {told.vpp}, on {len(told.days)} days from {first} to {last}.\n"
-        f"The report's revision {told.revision} says, in AUD: "
-        f"{shown(Fraction(told.before_fees_cents, 100), 2)} before fees, "
-        f"{shown(Fraction(told.fee_cents, 100), 2)} fee, "
-        f"{shown(Fraction(told.after_fees_cents, 100), 2)} after fees.\n"
+        f"# How to check the statement of {case.nmi} for {case.month}\n\n"
+        f"{case.address}. A site of {case.vpp}, on {len(case.days)} days from {first} to {last}.\n"
+        f"The report's revision {case.revision} says, in AUD: "
+        f"{shown_aud(case.before_fees_cents)} before fees, "
+        f"{shown_aud(case.fee_cents)} fee, "
+        f"{shown_aud(case.after_fees_cents)} after fees.\n"
         "Amounts below are in cents. What is shown with four decimals is rounded for the eye; "
         "`explanation.json` has every number exactly.",
         "## 1. The events\n\n"
@@ -186,40 +196,40 @@ def how_to_check(told: Explanation) -> str:
         f"alone (`is_cost_only`): {len(cost_only)} of them, "
         f"{shown(sum((event.value_cents for event in cost_only), Fraction(0)))} together, which "
         "cost the site nothing. "
-        f"{told.events_elsewhere} more are on days on which the site was no member, and do not "
+        f"{case.events_elsewhere} more are on days on which the site was no member, and do not "
         "count here.",
-        "## 2. A day\n\n" + _a_day(max(told.days, key=lambda day: abs(day.shared_cents))),
+        "## 2. A day\n\n" + _a_day(max(case.days, key=lambda day: abs(day.shared_cents))),
         "## 3. The month\n\n"
         "The same for every day; `explanation.md` has a line for each. Their sums:\n\n"
-        f"    own part           {shown(told.own_cents)}\n"
-        f"    part of the pools  {shown(told.pool_share_cents)}\n"
-        f"    together           {shown(told.exact_cents)}\n"
-        f"    exactly            {exact(told.exact_cents)}",
+        f"    own part           {shown(case.own_cents)}\n"
+        f"    part of the pools  {shown(case.pool_share_cents)}\n"
+        f"    together           {shown(case.exact_cents)}\n"
+        f"    exactly            {exact(case.exact_cents)}",
         "## 4. Whole cents\n\n"
-        f"The whole cents of it are {told.floor_cents:,}. The sites of the VPP must add up to its "
-        f"revenue less its percentage; after all were cut to whole cents {rounding(told)}. "
-        f"So the site's rounding is {told.rounding_cents:+d}: "
-        f"{told.floor_cents + told.rounding_cents:,}."
+        f"The whole cents of it are {case.floor_cents:,}. The sites of the VPP must add up to its "
+        f"revenue less its percentage; after all were cut to whole cents {rounding(case)}. "
+        f"So the site's rounding is {case.rounding_cents:+d}: "
+        f"{case.floor_cents + case.rounding_cents:,}."
         + (
-            f" The VPP bears its sites' losses: {told.loss_lifted_cents:+,}."
-            if told.loss_lifted_cents
+            f" The VPP bears its sites' losses: {case.loss_lifted_cents:+,}."
+            if case.loss_lifted_cents
             else ""
         )
-        + f" Before fees: {told.before_fees_cents:,}.",
+        + f" Before fees: {case.before_fees_cents:,}.",
         "## 5. The fee\n\n"
         "A member day costs daily fee x 28 / days in the month: "
-        f"{' or '.join(shown(fee) for fee in fees)} a day, {shown(told.fee_exact_cents)} for "
-        f"{len(told.days)} days, rounded {told.fee_due_cents:,}. It is collected as far as the "
-        f"site earned it: {told.fee_cents:,}. What is not collected is not owed later.\n\n"
-        f"    {told.before_fees_cents:,} - {told.fee_cents:,} = {told.after_fees_cents:,}",
+        f"{' or '.join(shown(fee) for fee in fees)} a day, {shown(case.fee_exact_cents)} for "
+        f"{len(case.days)} days, rounded {case.fee_due_cents:,}. It is collected as far as the "
+        f"site earned it: {case.fee_cents:,}. What is not collected is not owed later.\n\n"
+        f"    {case.before_fees_cents:,} - {case.fee_cents:,} = {case.after_fees_cents:,}",
         "## 6. What it rests on\n\n"
         "`registry.jsonl` is what was recorded of the site, its batteries and its VPPs' terms: on "
         "each day the change with the latest `effective_from` up to it holds; among equals the "
         "last. `run.json` names the files by ETag (of an ordinary upload, its MD5) and the run.\n\n"
         "Two numbers a day are of all sites together and cannot be checked from here: the VPP's "
         "revenue and its capacity. Other sites are not named. The operator can recompute the whole "
-        f"report from its inputs with verify-report ({told.vpp_id}, {told.month}, revision "
-        f"{told.revision}), and anybody whom both sides trust can watch.",
+        f"report from its inputs with verify-report ({case.vpp_id}, {case.month}, revision "
+        f"{case.revision}), and anybody whom both sides trust can watch.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -1,9 +1,10 @@
 """Explaining a site's month: from the cents on its current report down to its events.
 
-Nothing is computed by a second rule: the tables are built again from what the report's run record
-pins, the events are placed by the statement that places the daily sums, and the fractions are those
-that the cents were allotted by. What is added up here is compared with the report; an explanation
-that does not add up to it, exactly, is not given.
+The tables are built again from what the report's run record pins; the statement that values the
+daily sums values the single events; the exact amounts are those that the cents were allotted by.
+What happened to a site's cents in between (its own part, its parts of the pools, its rank and its
+cent of rounding) is computed a second time here, day by day, to be compared with what was allotted
+and published. An explanation that does not add up to it, exactly, is not given.
 
     events -> days (own part, part of the pool, fee) -> exact amount -> cents -> the report
 """
@@ -20,21 +21,23 @@ from typing import Annotated, Any, Literal
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from tasks.core.errors import Refused
+from tasks.core import keys
+from tasks.core.errors import CheckFailed, Refused
+from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.evidence.verification import (
     Pinned,
-    pinned,
+    claimed_by,
+    read_pinned,
     read_report,
-    rebuilt,
+    rebuild,
     rebuilt_report,
     revision_of,
-    run_record_of,
 )
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql
-from tasks.settlement.allocation import Allotment, CheckFailed, allotments
+from tasks.settlement.allocation import Allotment, allotments
 
 _SHOWN_EVENTS = 200
 _MOST_PLACES = 40
@@ -147,8 +150,8 @@ def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list
     """
     key, published = read_report(store, month, vpp)
     revision = revision_of(key, published)
-    pins = pinned(store, run_record_of(store, month, vpp, revision))
-    with rebuilt(store, pins) as connection:
+    pins = read_pinned(store, claimed_by(store, month, vpp, revision))
+    with rebuild(store, pins) as connection:
         report = rebuilt_report(connection, month, vpp, revision)
         if report.to_bytes() != published:
             raise Refused(
@@ -160,7 +163,7 @@ def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list
                     f"nmi: site {nmi} was no member of {report.vpp} in {month}; "
                     f"its report has {len(report.sites)} others"
                 )
-        allotment = {one.vpp: one for one in allotments(connection)}
+        allotment = {of_vpp.vpp: of_vpp for of_vpp in allotments(connection)}
         return [
             Explained(
                 _explained(store, connection, report, nmi, pins, allotment[vpp]), report, pins
@@ -179,11 +182,11 @@ def _explained(
 ) -> Explanation:
     vpp = report.settlement.vpp_id
     site = {"vpp": vpp, "nmi": nmi}
-    placed = _placed_events(store, connection, pins.month, nmi)
+    valued = _valued_events(store, connection, pins.month, nmi)
     by_day = {
         day: [_event(event) for event in events]
         for day, events in groupby(
-            (event for event in placed if event["vpp"] == vpp), key=lambda event: event["day"]
+            (event for event in valued if event["vpp"] == vpp), key=lambda event: event["day"]
         )
     }
     days = [
@@ -201,16 +204,16 @@ def _explained(
     own = _sum(day.own_cents for day in days)
     pool_share = _sum(day.pool_share_cents for day in days)
     fee = _sum(day.fee_cents for day in days)
-    explanation = Explanation(
+    case = Explanation(
         vpp=report.vpp,
         vpp_id=vpp,
         month=report.month,
         nmi=nmi,
         address=of_month["address"],
         revision=report.settlement.revision,
-        run_record=pins.record["key"],
+        run_record=pins.key,
         days=days,
-        events_elsewhere=sum(event["vpp"] != vpp for event in placed),
+        events_elsewhere=sum(event["vpp"] != vpp for event in valued),
         own_cents=own,
         pool_share_cents=pool_share,
         exact_cents=own + pool_share,
@@ -227,11 +230,11 @@ def _explained(
         after_fees_cents=of_month["after_fees_cents"],
     )
     allotted = Fraction(allotment.numerators[place], allotment.denominator)
-    _check(explanation, report, of_month, allotted, list(by_day))
-    return explanation
+    _check(case, report, of_month, allotted, list(by_day))
+    return case
 
 
-def _placed_events(
+def _valued_events(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, nmi: str
 ) -> list[dict[str, Any]]:
     """Return a site's events of the month, by day, file and line, each with its VPP and worth."""
@@ -248,7 +251,9 @@ def _placed_events(
         return []
     with tempfile.TemporaryDirectory(prefix="vpp-explain-") as temporary:
         paths = [Path(temporary) / f"{import_id}.parquet" for import_id in imports]
-        store.download([f"imports/{import_id}/events.parquet" for import_id in imports], paths)
+        store.download(
+            [keys.import_part(import_id, "events.parquet") for import_id in imports], paths
+        )
         connection.execute("create schema if not exists single")
         connection.execute(
             f"create or replace table single.month_events as {sql('explanation/site_events')}",
@@ -261,20 +266,20 @@ def _placed_events(
         )
     # The statement that places the daily sums finds the single events in their stead.
     connection.execute("set search_path = 'single,main'")
-    placed = rows(connection, sql("events/placed_events"))
+    valued = rows(connection, sql("events/valued_days"))
     connection.execute("set search_path = 'main'")
-    return sorted(placed, key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"]))
+    return sorted(valued, key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"]))
 
 
-def _event(placed: dict[str, Any]) -> Event:
+def _event(valued: dict[str, Any]) -> Event:
     return Event(
-        file=placed["key"]["file"],
-        line=placed["key"]["line"],
-        event_type="Discharge" if placed["is_discharge"] else "Charge",
-        energy_kwh=Fraction(placed["energy_kwh"]),
-        tariff_cents_per_kwh=Fraction(placed["key"]["tariff"]),
-        value_cents=Fraction(placed["value_cents"]),
-        is_cost_only=placed["is_cost_only"],
+        file=valued["key"]["file"],
+        line=valued["key"]["line"],
+        event_type="Discharge" if valued["is_discharge"] else "Charge",
+        energy_kwh=Fraction(valued["energy_kwh"]),
+        tariff_cents_per_kwh=Fraction(valued["key"]["tariff"]),
+        value_cents=Fraction(valued["value_cents"]),
+        is_cost_only=valued["is_cost_only"],
     )
 
 
@@ -288,7 +293,7 @@ def _day(row: dict[str, Any], events: list[Event], month: Month) -> Day:
                 f"on {row['day']} the events' {name} are {exact(found)}; "
                 f"{exact(of_day[name])} were settled"
             )
-    share, own_share = of_day.pop("revenue_share"), of_day.pop("own_share")
+    share, own_share = of_day.pop("revenue_share"), of_day.pop("own_share_of_worth")
     shared, capacity = of_day["shared_cents"], of_day["vpp_capacity_kwh"]
     return Day(
         day=row["day"],
@@ -306,41 +311,60 @@ def _day(row: dict[str, Any], events: list[Event], month: Month) -> Day:
 
 
 def _check(
-    told: Explanation,
+    case: Explanation,
     report: Report,
     of_month: dict[str, Any],
     allotted: Fraction,
     other_days: list[date],
 ) -> None:
-    """Raise CheckFailed unless all that is told adds up to what was settled and published."""
-    site = report.sites[told.nmi]
-    events = [event for day in told.days for event in day.events]
+    """Raise CheckFailed unless all of it adds up to what was settled and published."""
+    site = report.sites[case.nmi]
+    events = [event for day in case.days for event in day.events]
 
     def kwh(event_type: str) -> float:
         return float(_sum(e.energy_kwh for e in events if e.event_type == event_type))
 
-    whole_cents = told.floor_cents + told.rounding_cents
+    whole_cents = case.floor_cents + case.rounding_cents
     claims: list[tuple[str, Any, Any]] = [
         ("days with events but without membership", other_days, []),
-        ("own part", told.own_cents, Fraction(of_month["own_cents"])),
-        ("exact amount", told.exact_cents, allotted),
+        ("own part", case.own_cents, Fraction(of_month["own_cents"])),
+        ("exact amount", case.exact_cents, allotted),
         ("whole cents", whole_cents, of_month["allotted_cents"]),
-        ("before fees", whole_cents + told.loss_lifted_cents, told.before_fees_cents),
-        ("before fees, AUD", _aud(told.before_fees_cents), f"{site.site_revenue_before_fees:,f}"),
-        ("fee due", told.fee_due_cents, of_month["fee_due_cents"]),
-        ("fee", told.fee_cents, min(max(told.before_fees_cents, 0), told.fee_due_cents)),
-        ("fee, AUD", _aud(told.fee_cents), f"{site.site_daily_fee:,f}"),
-        ("after fees", told.before_fees_cents - told.fee_cents, told.after_fees_cents),
-        ("after fees, AUD", _aud(told.after_fees_cents), f"{site.site_revenue_after_fees:,f}"),
-        ("member days", len(told.days), site.member_days),
+        ("before fees", whole_cents + case.loss_lifted_cents, case.before_fees_cents),
+        (
+            "before fees, AUD",
+            shown_aud(case.before_fees_cents),
+            f"{site.site_revenue_before_fees:,f}",
+        ),
+        ("fee due", case.fee_due_cents, of_month["fee_due_cents"]),
+        (
+            "fee",
+            case.fee_cents,
+            min(max(case.before_fees_cents, 0), case.fee_due_cents),
+        ),
+        ("fee, AUD", shown_aud(case.fee_cents), f"{site.site_daily_fee:,f}"),
+        (
+            "after fees",
+            case.before_fees_cents - case.fee_cents,
+            case.after_fees_cents,
+        ),
+        (
+            "after fees, AUD",
+            shown_aud(case.after_fees_cents),
+            f"{site.site_revenue_after_fees:,f}",
+        ),
+        ("member days", len(case.days), site.member_days),
         ("events", len(events), site.events),
         ("kWh charged", kwh("Charge"), float(site.energy_charged_kwh)),
         ("kWh discharged", kwh("Discharge"), float(site.energy_discharged_kwh)),
     ]
     if wrong := [claim for claim in claims if claim[1] != claim[2]]:
         raise CheckFailed(
-            f"{told.nmi} in {told.month} does not add up: "
-            + "; ".join(f"{name}: {found} explained, {said} said" for name, found, said in wrong)
+            f"{case.nmi} in {case.month} does not add up: "
+            + "; ".join(
+                f"{name}: {found} explained, {published} published"
+                for name, found, published in wrong
+            )
         )
 
 
@@ -348,29 +372,29 @@ def _sum(amounts: Any) -> Fraction:
     return sum(amounts, start=Fraction(0))
 
 
-def markdown(told: Explanation) -> str:
+def markdown(case: Explanation) -> str:
     """Show an explanation: the month's steps, its days, and the first of its events."""
-    events = [(day.day, event) for day in told.days for event in day.events]
+    events = [(day.day, event) for day in case.days for event in day.events]
     lines = [
-        f"# {told.nmi} in {told.month}: {_aud(told.after_fees_cents)} AUD",
+        f"# {case.nmi} in {case.month}: {shown_aud(case.after_fees_cents)} AUD",
         "",
-        f"{told.address}; {told.vpp}, revision {told.revision}, settled by {told.run_record}",
+        f"{case.address}; {case.vpp}, revision {case.revision}, settled by {case.run_record}",
         "",
         "| step | cents |",
         "|---|--:|",
-        f"| own part of its events' worth, {len(told.days)} days | {shown(told.own_cents)} |",
-        f"| its part of the pool, by capacity | {shown(told.pool_share_cents)} |",
-        f"| together, exactly {exact(told.exact_cents)} | {shown(told.exact_cents)} |",
-        f"| whole cents | {told.floor_cents:,} |",
-        f"| rounding: {rounding(told)} | {told.rounding_cents:+d} |",
+        f"| own part of its events' worth, {len(case.days)} days | {shown(case.own_cents)} |",
+        f"| its part of the pool, by capacity | {shown(case.pool_share_cents)} |",
+        f"| together, exactly {exact(case.exact_cents)} | {shown(case.exact_cents)} |",
+        f"| whole cents | {case.floor_cents:,} |",
+        f"| rounding: {rounding(case)} | {case.rounding_cents:+d} |",
     ]
-    if told.loss_lifted_cents:
-        lines.append(f"| loss that the VPP bears | {told.loss_lifted_cents:+,} |")
+    if case.loss_lifted_cents:
+        lines.append(f"| loss that the VPP bears | {case.loss_lifted_cents:+,} |")
     lines += [
-        f"| **before fees** | {told.before_fees_cents:,} |",
-        f"| fee: {shown(told.fee_exact_cents)} are due, so {told.fee_due_cents:,}; collected "
-        f"as far as the site earned it | {-told.fee_cents:,} |",
-        f"| **after fees** | {told.after_fees_cents:,} |",
+        f"| **before fees** | {case.before_fees_cents:,} |",
+        f"| fee: {shown(case.fee_exact_cents)} are due, so {case.fee_due_cents:,}; collected "
+        f"as far as the site earned it | {-case.fee_cents:,} |",
+        f"| **after fees** | {case.after_fees_cents:,} |",
         "",
         "| day | events | worth | VPP's % | VPP's part | own part | to the pool | pool of the day "
         "| kWh of all | kWh here | part of the pool | fee |",
@@ -382,13 +406,13 @@ def markdown(told: Explanation) -> str:
         f"| {shown(day.own_cents)} | {shown(day.to_pool_cents)} | {shown(day.pool_cents)} "
         f"| {exact(day.vpp_capacity_kwh)} | {exact(day.site_capacity_kwh)} "
         f"| {shown(day.pool_share_cents)} | {shown(day.fee_cents)} |"
-        for day in told.days
+        for day in case.days
     ]
-    if told.events_elsewhere:
+    if case.events_elsewhere:
         lines += [
             "",
-            f"{told.events_elsewhere} of its events are on days on which it was no member of "
-            f"{told.vpp}; they do not count here.",
+            f"{case.events_elsewhere} of its events are on days on which it was no member of "
+            f"{case.vpp}; they do not count here.",
         ]
     if events:
         of_all = (
@@ -409,13 +433,14 @@ def markdown(told: Explanation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def rounding(told: Explanation) -> str:
+def rounding(case: Explanation) -> str:
     """Say in words why the site got a cent, lost one, or neither."""
-    place = f"its fraction is number {told.rank} of {told.sites}"
-    if told.cents_handed_out < 0:
-        return f"{-told.cents_handed_out} taken from the smallest fractions; {place}"
-    return f"{told.cents_handed_out} went to the largest fractions; {place}"
+    place = f"its fraction is number {case.rank} of {case.sites}"
+    if case.cents_handed_out < 0:
+        return f"{-case.cents_handed_out} taken from the smallest fractions; {place}"
+    return f"{case.cents_handed_out} went to the largest fractions; {place}"
 
 
-def _aud(cents: int) -> str:
-    return shown(Fraction(cents, 100), 2)
+def shown_aud(cents: int) -> str:
+    """Write cents as AUD for the eye."""
+    return f"{aud(cents):,f}"

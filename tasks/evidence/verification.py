@@ -8,41 +8,46 @@ run may have looked at an earlier state than that of its day.
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 
+from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.month_record import Ledger
 from tasks.core.report import Report
+from tasks.core.run_record import SettledRunRecord
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_log import LOG_KEY, read_log
-from tasks.publication.revisions import ledger_key, report_key, run_records
+from tasks.io.registry_log import read_log
+from tasks.publication.published import read_month_record
+from tasks.publication.run_records import read_run_record
 from tasks.settlement.allocation import RULE_VERSION
-from tasks.settlement.settlement import PINNED, allocated, reports_on
+from tasks.settlement.reports import reports_on
+from tasks.settlement.settlement import allocated
 
 _SHOWN_DIFFERENCES = 5
 
 
 @dataclass(frozen=True)
 class Pinned:
-    """All that a run's settlement was a function of, and the run's record itself."""
+    """All that a run's settlement was a function of, and the run's record with its key.
 
-    record: dict[str, Any]
-    month: Month
-    as_of: datetime
-    files: pl.DataFrame  # the catalog's rows of the files that counted
-    log: bytes
+    `files` are the catalog's rows of the files that counted, `registry` the lines of its log.
+    """
+
+    key: str
+    record: SettledRunRecord
+    files: pl.DataFrame
+    registry: bytes
+
+    @property
+    def month(self) -> Month:
+        return Month.parse(self.record.month)
 
 
 @dataclass(frozen=True)
@@ -79,26 +84,25 @@ def verify(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -> Ver
     """
     key, published = read_report(store, month, vpp, revision)
     number = revision or revision_of(key, published)
-    pins = pinned(store, run_record_of(store, month, vpp, number))
-    with rebuilt(store, pins) as connection:
+    pins = read_pinned(store, claimed_by(store, month, vpp, number))
+    with rebuild(store, pins) as connection:
         recomputed = rebuilt_report(connection, month, vpp, number).to_bytes()
-    then = pins.record.get("software", {})
     return Verdict(
         key,
-        pins.record["key"],
+        pins.key,
         tuple(_differences(published, recomputed)),
-        tuple(
-            f"{name} was {was} then and is {is_} here"
-            for name, was, is_ in (
-                ("the rule", pins.record["rule_version"], RULE_VERSION),
-                *(
-                    (name, then.get(name), version(name))
-                    for name in ("vpp-settlement", "duckdb", "polars")
-                ),
-            )
-            if was not in {None, is_}
-        ),
+        tuple(_software_differences(pins.record)),
     )
+
+
+def _software_differences(record: SettledRunRecord) -> Iterator[str]:
+    """Yield what has another version here than it had in the run."""
+    versions: list[tuple[str, object, object]] = [("the rule", record.rule_version, RULE_VERSION)]
+    for name in ("vpp-settlement", "duckdb", "polars"):
+        versions.append((name, record.software.get(name), version(name)))
+    for name, old, new in versions:
+        if old not in {None, new}:
+            yield f"{name} was {old} then and is {new} here"
 
 
 def read_report(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -> tuple[str, bytes]:
@@ -107,7 +111,7 @@ def read_report(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -
     Raises:
         Refused: there is none.
     """
-    key = report_key(month, vpp, revision or None)
+    key = keys.report(month, vpp, revision or None)
     found = store.read(key)
     if found is None:
         what = f"revision {revision} of {vpp} in {month}" if revision else f"{vpp} in {month}"
@@ -127,68 +131,67 @@ def revision_of(key: str, published: bytes) -> int:
         raise Refused(f"{key} is no report; name the revision to verify that one") from None
 
 
-def run_record_of(store: ObjectStore, month: Month, vpp: str, revision: int) -> dict[str, Any]:
-    """Return the record of the run that claimed a revision.
+def claimed_by(store: ObjectStore, month: Month, vpp: str, revision: int) -> str:
+    """Return the key of the record of the run that claimed a revision.
 
     Raises:
-        Refused: the month's ledger does not know the revision, or the record is gone.
+        Refused: the month's record does not know the revision.
     """
-    found = store.read(ledger_key(month))
-    ledger = Ledger.model_validate_json(found[0]) if found else Ledger(month=str(month))
-    claimed = ledger.revisions.get(vpp, {}).get(revision)
+    record, _ = read_month_record(store, month)
+    claimed = record.revisions.get(vpp, {}).get(revision)
     if claimed is None:
         raise Refused(
-            f"{ledger_key(month)} does not know revision {revision} of {vpp}, so what it was made "
-            f"from is not known; run settle-month for {month} and verify the one that it leaves"
+            f"{keys.month_record(month)} does not know revision {revision} of {vpp}, so what it "
+            f"was made from is not known; run settle-month for {month} and verify the one that it "
+            "leaves"
         )
-    return _record(store, claimed.run_record)
+    return claimed.run_record
 
 
-def _record(store: ObjectStore, key: str) -> dict[str, Any]:
-    found = store.read(key)
-    if found is None:
-        raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
-    return {"key": key, **json.loads(found[0])}
-
-
-def pinned(store: ObjectStore, record: dict[str, Any]) -> Pinned:
-    """Find again what a run record names.
+def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
+    """Find again what a run's record names.
 
     Raises:
-        Refused: a file's rows or lines of the registry are gone, or are not those of then.
+        Refused: the record, a file's rows or lines of the registry are gone, or are not those of
+            then.
     """
+    record = read_run_record(store, run_record)
+    if not isinstance(record, SettledRunRecord):
+        raise Refused(f"{run_record} is missing; it was deleted by hand and must be restored")
     named = pl.DataFrame(
-        [[file[name] for name in PINNED] for file in record["files"]],
-        schema=dict(zip(PINNED, (pl.String, pl.String, pl.String, pl.Int64), strict=True)),
+        [
+            [file["key"], file["etag"], file["import_id"], file["rejected_rows"]]
+            for file in record.files
+        ],
+        schema={
+            "key": pl.String,
+            "etag": pl.String,
+            "pinned": pl.String,
+            "rejected_rows": pl.Int64,
+        },
         orient="row",
-    ).rename({"import_id": "pinned"})
+    )
     catalog, _ = read_catalog(store)
     files = named.join(catalog, on=["key", "etag"], how="left", maintain_order="left")
     for file in files.iter_rows(named=True):
         if file["import_id"] != file["pinned"]:
             raise Refused(
                 f"{file['key']} (ETag {file['etag']}) was import {file['pinned']} for "
-                f"{record['key']}; the catalog has {file['import_id'] or 'none of it'}: restore "
-                "imports/catalog.parquet"
+                f"{run_record}; the catalog has {file['import_id'] or 'none of it'}: restore "
+                f"{keys.CATALOG}"
             )
     lines = read_log(store).splitlines(keepends=True)
-    if len(lines) < record["registry_seq"]:
+    if len(lines) < record.registry_seq:
         raise Refused(
-            f"{record['key']} saw {record['registry_seq']} lines of {LOG_KEY}, which has "
+            f"{run_record} saw {record.registry_seq} lines of {keys.REGISTRY_LOG}, which has "
             f"{len(lines)} now: it was cut by hand and must be restored"
         )
-    return Pinned(
-        record,
-        Month.parse(record["month"]),
-        datetime.fromisoformat(record["as_of"]),
-        files,
-        b"".join(lines[: record["registry_seq"]]),
-    )
+    return Pinned(run_record, record, files, b"".join(lines[: record.registry_seq]))
 
 
-def rebuilt(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     """Build all of a run's tables again, in a database that is gone after the block."""
-    return allocated(store, pins.month, pins.as_of, pins.files, pins.log)
+    return allocated(store, pins.month, pins.record.as_of, pins.files, pins.registry)
 
 
 def rebuilt_report(
@@ -199,56 +202,19 @@ def rebuilt_report(
     return report.revised(revision)
 
 
-def put_tables(store: ObjectStore, month: Month) -> str:
-    """Put a month's tables on S3 as one DuckDB file, and return its key.
-
-    They are those of the newest run that settled the month, preferably for all VPPs; the table
-    `settled_by` says which, and what it saw of the registry.
-
-    Raises:
-        Refused: no run has settled the month.
-    """
-    records = [
-        record
-        for record in run_records(store, str(month))
-        if record["outcome"] in ("published", "unchanged") and "files" in record
-    ]
-    if not records:
-        raise Refused(f"{month} is not settled yet; run settle-month for it first")
-    whole = [record for record in records if not record.get("parameters", {}).get("vpps")]
-    pins = pinned(store, (whole or records)[-1])
-    key = f"tables/{month}.duckdb"
-    with (
-        tempfile.TemporaryDirectory(prefix="vpp-tables-") as temporary,
-        rebuilt(store, pins) as connection,
-    ):
-        path = Path(temporary) / "month.duckdb"
-        connection.execute(
-            "create table settled_by as select $key as run_record,"
-            " $as_of::timestamptz as as_of, $seq::bigint as registry_seq",
-            {"key": pins.record["key"], "as_of": pins.as_of, "seq": pins.record["registry_seq"]},
-        )
-        # The oldest format that DuckDB still writes: analysts have whatever version they have.
-        connection.execute(f"attach '{path}' as file (storage_version 'v1.0.0')")
-        connection.execute("copy from database memory to file")
-        connection.execute("detach file")
-        store.upload(path, key)
-    return key
-
-
 def _differences(published: bytes, recomputed: bytes) -> Iterator[str]:
     """Yield the first lines that differ, with their numbers."""
     if published == recomputed:
         return
-    there, here = (data.decode(errors="replace").split("\n") for data in (published, recomputed))
+    old, new = (data.decode(errors="replace").split("\n") for data in (published, recomputed))
     differing = [
-        f"line {number}: {one.strip()!r} is published, {other.strip()!r} recomputed"
-        for number, (one, other) in enumerate(zip(there, here, strict=False), 1)
-        if one != other
+        f"line {number}: {line.strip()!r} is published, {other.strip()!r} recomputed"
+        for number, (line, other) in enumerate(zip(old, new, strict=False), 1)
+        if line != other
     ]
     yield from differing[:_SHOWN_DIFFERENCES]
-    if len(there) != len(here):
-        yield f"{len(there)} lines are published, {len(here)} recomputed"
+    if len(old) != len(new):
+        yield f"{len(old)} lines are published, {len(new)} recomputed"
     elif not differing:
         yield "bytes that are not text are published"
     if len(differing) > _SHOWN_DIFFERENCES:

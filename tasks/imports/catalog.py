@@ -5,53 +5,101 @@ the race reads it again and adds its rows to what is there then.
 """
 
 import io
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import polars as pl
+from polars._typing import PolarsDataType
 
-from tasks.imports.event_files import CATALOG_SCHEMA
-from tasks.io.object_store import LostRace, ObjectStore, ObjectVersion
+from tasks.core import keys
+from tasks.core.errors import LostRace, Refused
+from tasks.io.object_store import ObjectStore, ObjectVersion
 
-CATALOG_KEY = "imports/catalog.parquet"
-INBOX = "events/"
+SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "etag": pl.String,
+    "size": pl.Int64,
+    "sha256": pl.String,  # of the unpacked content
+    "import_id": pl.String,
+    "source": pl.Int32,  # its number in the import
+    "rows": pl.Int64,  # imported + rejected
+    "imported": pl.Int64,
+    "rejected": pl.List(pl.Struct({"reason": pl.String, "rows": pl.Int64})),
+    "first_day": pl.Date,  # of all rows whose date could be read
+    "last_day": pl.Date,
+    "failed": pl.String,  # why the file could not be read at all
+    "ignored_columns": pl.String,
+    "corrections": pl.Int64,  # its events that say which rejected row they correct
+}
 _SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
+_ROUNDS = 50  # of losing the race to add rows
 
 
-def list_inbox(store: ObjectStore, folder: str = "") -> list[ObjectVersion]:
-    """Return the event files that are in the inbox now, in key order."""
-    return [v for v in store.versions(INBOX + folder) if v.key.lower().endswith(_SUFFIXES)]
+@dataclass(frozen=True)
+class Inbox:
+    """What is in the inbox, and what the catalog knows of it.
+
+    `files` has the catalog's row of each object in key order, with `last_modified`; what is not
+    imported yet has null in all other columns but `key` and `etag`.
+    """
+
+    versions: list[ObjectVersion]
+    files: pl.DataFrame
+
+    @property
+    def new(self) -> list[ObjectVersion]:
+        """Return what is not imported yet, in key order."""
+        keys_of_new = set(self.files.filter(pl.col("import_id").is_null())["key"])
+        return [version for version in self.versions if version.key in keys_of_new]
+
+    def with_imported(self, imported: pl.DataFrame) -> "Inbox":
+        """Return the inbox with what was imported meanwhile, as the catalog has it now."""
+        of_catalog = self.files.filter(pl.col("import_id").is_not_null()).select(imported.columns)
+        return replace(self, files=_with_rows(self.versions, pl.concat([of_catalog, imported])))
+
+
+def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
+    """Return the event files that are in the inbox now: a listing and a read of the catalog."""
+    found = store.versions(keys.EVENTS + folder)
+    versions = [version for version in found if version.key.lower().endswith(_SUFFIXES)]
+    return Inbox(versions, _with_rows(versions, read_catalog(store)[0]))
 
 
 def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
-    """Return the catalog (CATALOG_SCHEMA, one row per imported object version) and its ETag."""
-    found = store.read(CATALOG_KEY)
+    """Return the catalog (SCHEMA, one row per imported object version) and its ETag."""
+    found = store.read(keys.CATALOG)
     if found is None:
-        return pl.DataFrame(schema=CATALOG_SCHEMA), None
+        return pl.DataFrame(schema=SCHEMA), None
     return pl.read_parquet(io.BytesIO(found[0])), found[1]
 
 
-def add_to_catalog(store: ObjectStore, added: pl.DataFrame) -> None:
-    """Commit imports: add their rows, unless a version is there already."""
-    while True:
-        catalog, etag = read_catalog(store)
-        new = added.join(catalog, on=["key", "etag"], how="anti")
-        if new.is_empty():
-            return
-        buffer = io.BytesIO()
-        pl.concat([catalog, new]).write_parquet(buffer, compression="zstd")
-        try:
-            store.write_if(CATALOG_KEY, buffer.getvalue(), etag)
-        except LostRace:
-            continue
-        return
+def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
+    """Commit an import: add its rows, unless a version is there already.
 
+    Returns:
+        The catalog's rows of these versions: of one that was there already, those that were.
 
-def current(catalog: pl.DataFrame, inbox: list[ObjectVersion]) -> pl.DataFrame:
-    """Return the catalog's rows for what is in the inbox, in key order, with `last_modified`.
-
-    Objects that are not imported yet have null in all other columns.
+    Raises:
+        Refused: others were faster too many times.
     """
+    for _ in range(_ROUNDS):
+        catalog, etag = read_catalog(store)
+        added = rows.join(catalog, on=["key", "etag"], how="anti")
+        committed = pl.concat([catalog, added])
+        if not added.is_empty():
+            buffer = io.BytesIO()
+            committed.write_parquet(buffer, compression="zstd")
+            try:
+                store.write_if(keys.CATALOG, buffer.getvalue(), etag)
+            except LostRace:
+                continue
+        return committed.join(rows, on=["key", "etag"], how="semi")
+    raise Refused(f"{keys.CATALOG} was written by others {_ROUNDS} times meanwhile; run it again")
+
+
+def _with_rows(versions: Iterable[ObjectVersion], catalog: pl.DataFrame) -> pl.DataFrame:
     listed = pl.DataFrame(
-        [(v.key, v.etag, v.last_modified) for v in inbox],
+        [(version.key, version.etag, version.last_modified) for version in versions],
         schema={"key": pl.String, "etag": pl.String, "last_modified": pl.Datetime("us", "UTC")},
         orient="row",
     )

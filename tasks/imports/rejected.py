@@ -12,20 +12,9 @@ from polars._typing import PolarsDataType
 from tasks.imports.scan import key_of, origins, scan_fields, scan_lines
 from tasks.imports.spool import COLUMNS, CORRECTS, SpoolFile
 
-# Why a row is rejected. A row with several faults is counted under the first.
-REASONS = {
-    "fields": "it has more fields than the header has columns",
-    "missing": "a value is missing: the row is short, or a field is empty",
-    "nmi": "NMI is not 10 letters (without I and O) and digits, or 11 with the check digit",
-    "nmi_check_digit": "the NMI's check digit, its 11th character, is wrong",
-    "date": "DATE is not an ISO date (2025-09-30) or date-time (2025-09-30T23:55:00+10:00)",
-    "event_type": "EVENT_TYPE is neither Charge nor Discharge",
-    "energy": "ENERGY is not a plain decimal number below 1000000000 with at most 6 decimals",
-    "energy_negative": "ENERGY is negative; say Charge or Discharge in EVENT_TYPE instead",
-    "tariff": "TARIFF is not a plain decimal number within +-1000000 with at most 6 decimals",
-}
-# `rejected.csv`: one row per rejected row. at_stake_aud is energy x tariff without its sign, where
-# both can be read, whatever else is wrong; then the fields, trimmed, and the row as it was.
+# `rejected.csv`: one row per rejected row. `reason` is a code of REASONS; at_stake_aud is energy x
+# tariff without its sign, where both can be read, whatever else is wrong; then the fields, trimmed,
+# and the row as it was.
 REJECTED_SCHEMA: dict[str, PolarsDataType] = {
     "key": pl.String,
     "line": pl.UInt32,
@@ -76,7 +65,7 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
             .select(
                 key_of(file),
                 "line",
-                pl.col("reason").replace_strict(REASONS, return_dtype=pl.String),
+                "reason",
                 _at_stake(),
                 # Of a row with too many fields nobody knows which is which.
                 *(

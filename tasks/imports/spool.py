@@ -22,8 +22,8 @@ from pathlib import Path
 
 import polars as pl
 
-from tasks.core.errors import Unreadable
-from tasks.io.object_store import CHUNK_BYTES, ChangedMeanwhile, ObjectStore, ObjectVersion
+from tasks.core.errors import ChangedMeanwhile, Unreadable
+from tasks.io.object_store import CHUNK_BYTES, ObjectStore, ObjectVersion
 
 try:
     from compression.zstd import ZstdError, ZstdFile  # type: ignore[import-not-found]

@@ -19,7 +19,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from tasks.core.errors import Refused
+from tasks.core.errors import ChangedMeanwhile, LostRace, Refused
 from tasks.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,14 +33,6 @@ _TRANSFER = TransferConfig(multipart_threshold=100 << 20, multipart_chunksize=32
 _BROKEN = (ResponseStreamingError, IncompleteReadError, HTTPClientError)  # in mid-body
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-
-
-class LostRace(Exception):
-    """Somebody else wrote first; read again and decide again."""
-
-
-class ChangedMeanwhile(Exception):
-    """The object was replaced or deleted after it was listed; list again."""
 
 
 @dataclass(frozen=True, order=True)
@@ -57,6 +49,7 @@ class ObjectStore:
     """One bucket and prefix. Keys are given and returned without the prefix."""
 
     def __init__(self, settings: Settings, **client_options: Any) -> None:
+        self.settings = settings
         self.bucket = settings.bucket
         self.prefix = settings.prefix
         # 'standard' with 8 attempts rides out 30% of errors; 'adaptive' slows down to a crawl.
@@ -67,6 +60,10 @@ class ObjectStore:
             max_pool_connections=_PARALLEL_REQUESTS,
         )
         self.client: S3Client = boto3.client("s3", config=config, **client_options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the settings that it is made from."""
+        return type(self), (self.settings,)
 
     @contextmanager
     def _bucket(self) -> Iterator[None]:
@@ -232,12 +229,16 @@ class ObjectStore:
             list(pool.map(bring, keys, paths))
 
 
-class Scratch(ObjectStore):
+class ScratchStore(ObjectStore):
     """Reads what is on S3, and keeps what is written in a folder of this machine instead."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         super().__init__(settings)
         self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process of this machine."""
+        return type(self), (self.settings, self.folder)
 
     def _path(self, key: str) -> Path:
         return self.folder / key.replace("/", "|")

@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from tasks.core.errors import Refused
+from tasks.core import keys
+from tasks.core.errors import LostRace, Refused
 from tasks.core.registry import Change, Registry, parse_change
 from tasks.core.settings import Settings
-from tasks.io.object_store import LostRace, ObjectStore
+from tasks.io.object_store import ObjectStore
 
-LOG_KEY = "registry/changes.jsonl"
 _SHOWN_PROBLEMS = 50
+_ROUNDS = 50  # of losing the race to append
 
 
 def read_log(store: ObjectStore) -> bytes:
     """Return the whole log, one change a line; empty before the first change."""
-    found = store.read(LOG_KEY)
+    found = store.read(keys.REGISTRY_LOG)
     return found[0] if found else b""
 
 
@@ -34,17 +35,18 @@ def append_changes(
         The changes as they were recorded.
 
     Raises:
-        Refused: some do not fit; the message lists them by line. Nothing was written.
+        Refused: some do not fit, and the message lists them by line; or others were faster too
+            many times. Nothing was written.
     """
     numbered = list(changes)
-    while True:
-        found = store.read(LOG_KEY)
+    for _ in range(_ROUNDS):
+        found = store.read(keys.REGISTRY_LOG)
         log, etag = found if found else (b"", None)
-        known = [parse_change(line) for line in log.splitlines()]
+        changes_so_far = [parse_change(line) for line in log.splitlines()]
         # Never earlier than what is there, whatever the clocks of two machines say: what was
         # visible to an as-of stays visible to it, and nothing is slipped in behind it.
-        at = max([now(), *(change.recorded_at for change in known[-1:])])  # type: ignore[type-var]
-        registry = Registry(known, _today(at, settings))  # type: ignore[arg-type]
+        at = max([now(), *(change.recorded_at for change in changes_so_far[-1:])])  # type: ignore[type-var]
+        registry = Registry(changes_so_far, _today(at, settings))  # type: ignore[arg-type]
         recorded, problems = [], []
         for line, change in numbered:
             try:
@@ -60,12 +62,16 @@ def append_changes(
             )
         lines = "".join(f"{change.line()}\n" for change in recorded)
         try:
-            store.write_if(LOG_KEY, log + lines.encode(), etag)
+            store.write_if(keys.REGISTRY_LOG, log + lines.encode(), etag)
         except LostRace:
             # Unless it was won, the answer got lost, and somebody has appended behind it.
             if not read_log(store).startswith(log + lines.encode()):
                 continue
         return recorded
+    raise Refused(
+        f"{keys.REGISTRY_LOG} was written by others {_ROUNDS} times meanwhile; nothing was "
+        "recorded, run it again"
+    )
 
 
 def read_registry(store: ObjectStore, settings: Settings) -> Registry:

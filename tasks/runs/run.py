@@ -1,106 +1,148 @@
-"""A settlement run as a whole: its turn among others of its month, and its record.
-
-The record is what a run has to say for itself: written to S3 however it ends, and there for longer
-than Prefect's database.
-"""
+"""A settlement run: what it was asked for, where it reads and writes, and its record so far."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
-from prefect import get_run_logger, runtime
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext
-
+from tasks.core import keys
 from tasks.core.difference import Difference
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.settings import Settings
+from tasks.core.request import SettlementRequest
+from tasks.core.run_record import (
+    ReportOutcome,
+    RunRecord,
+    SettledRunRecord,
+    SettlementFacts,
+    VppDifference,
+)
 from tasks.io.object_store import ObjectStore
-from tasks.publication.revisions import run_record_key, write_run_record
-from tasks.runs import summary as announcements
-from tasks.settlement.inputs import Intake
+from tasks.publication.revisions import Revisions
+from tasks.publication.run_records import write_run_record
+from tasks.runs.stage import run_logger
+from tasks.settlement.inputs import MonthInputs
+from tasks.settlement.settlement import Settlement
+
+_SOFTWARE = ("vpp-settlement", "prefect", "polars", "duckdb", "boto3")
 
 
-class RunRecord:
-    """What a settlement run has to say for itself."""
+class Run:
+    """One settlement run of a month. Its record grows with its stages.
 
-    def __init__(self, month: Month, parameters: dict[str, Any]) -> None:
+    `inputs` and `differences` are for showing: those of the last round.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        month: Month,
+        request: SettlementRequest,
+        run_id: str,
+        started_by: str,
+        parameters: dict[str, Any],
+    ) -> None:
+        self.store = store
         self.month = month
-        self.started = datetime.now(UTC)
-        self.facts: dict[str, Any] = {"parameters": parameters, "stages_seconds": {}}
-        self.outcome = "failed"
+        self.request = request
+        self.inputs: MonthInputs | None = None
         self.differences: dict[str, Difference] = {}
-        self.intake: Intake | None = None
-        self.key = run_record_key(month, self.started, str(runtime.flow_run.id))
+        started = datetime.now(UTC)
+        self.key = keys.run_record(month, started, run_id)
+        self.record: RunRecord = RunRecord(
+            month=str(month),
+            run_id=run_id,
+            started_by=started_by,
+            started=started,
+            seconds=0,
+            outcome="failed",
+            software={name: version(name) for name in _SOFTWARE},
+            parameters=parameters,
+            stages_seconds={},
+        )
+
+    def note(self, **facts: Any) -> None:
+        """Add to the record, or correct it."""
+        self.record = self.record.model_copy(update=facts)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage."""
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how long a stage took."""
         started = monotonic()
         try:
             yield
         finally:
-            self.facts["stages_seconds"][name] = round(monotonic() - started, 2)
+            seconds = round(monotonic() - started, 2)
+            self.note(stages_seconds={**self.record.stages_seconds, stage: seconds})
 
-    def write(self, outcome: str) -> None:
-        """Write what is known by now."""
-        write_run_record(
-            ObjectStore(Settings()),
-            self.key,
-            self.month,
-            self.started,
-            run_id=str(runtime.flow_run.id),
-            started_by=started_by(),
-            outcome=outcome,
-            facts=self.facts,
+    def write_record(self) -> None:
+        """Write the record as it is by now."""
+        write_run_record(self.store, self.key, self.record_now())
+        run_logger().info("run record: %s", self.key)
+
+    def record_now(self, **facts: Any) -> RunRecord:
+        """Return the record with the time that has passed, and with other facts."""
+        seconds = round((datetime.now(UTC) - self.record.started).total_seconds(), 1)
+        return self.record.model_copy(update={"seconds": seconds, **facts})
+
+    @contextmanager
+    def recorded(self) -> Iterator["Run"]:
+        """Write the run's record at the end of the block, however it ends."""
+        try:
+            yield self
+        except BaseException as problem:
+            outcome = "refused" if isinstance(problem, Refused) else "failed"
+            self.note(outcome=outcome, reason=str(problem) or repr(problem))
+            try:
+                self.write_record()
+            except Exception as failure:
+                run_logger().error("the run record could not be written: %s", failure)
+            raise
+        self.write_record()
+
+    def note_settlement(self, facts: SettlementFacts) -> None:
+        """Note what the month was settled from."""
+        noted = {name: getattr(self.record, name) for name in self.record.model_fields_set}
+        self.record = SettledRunRecord(**(noted | dict(facts)))
+
+    def end_unchanged(self, inputs: MonthInputs, last: SettledRunRecord, digest: str) -> None:
+        """End as unchanged: the month was settled from the same inputs before."""
+        facts = {name: getattr(last, name) for name in SettlementFacts.model_fields}
+        self.note_settlement(SettlementFacts(**(facts | dict(inputs.facts))))
+        reports = [
+            report.model_copy(update={"outcome": "unchanged", "changed": []})
+            for report in last.reports or []
+        ]
+        self.note(outcome="unchanged", digest=digest, reports=reports)
+
+    def end_published(self, revisions: Revisions, reports: list[ReportOutcome]) -> None:
+        """End as published, or as unchanged if there was nothing to publish."""
+        is_new = any(report.outcome == "published" for report in reports)
+        self.differences = revisions.differences
+        self.note(
+            outcome="published" if is_new else "unchanged",
+            digest=revisions.record.digest,
+            reports=reports,
         )
 
-
-@contextmanager
-def run_record(month: Month, **parameters: Any) -> Iterator[RunRecord]:
-    """Write the run's record at the end, however it ends."""
-    record = RunRecord(month, parameters)
-
-    def write() -> None:
-        record.write(record.outcome)
-        get_run_logger().info("run record: %s", record.key)
-        announcements.announce_settlement(month, record.outcome, record.key, record.facts)
-
-    try:
-        yield record
-    except BaseException as problem:
-        record.outcome = "refused" if isinstance(problem, Refused) else "failed"
-        record.facts["reason"] = str(problem) or repr(problem)
-        try:
-            write()
-        except Exception as failure:
-            get_run_logger().error("the run record could not be written: %s", failure)
-        raise
-    write()
-
-
-@contextmanager
-def one_at_a_time(month: Month) -> Iterator[None]:
-    """Wait while another run settles this month, whatever flow it was started by.
-
-    For order in the history only: what is published is right without it. A holder that dies loses
-    its place when its lease runs out.
-    """
-    name = f"settle-{month}"
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(name, 1)
-    with concurrency(name, occupy=1, lease_duration=60, strict=True):
-        yield
-
-
-def started_by() -> str:
-    """Name who started this run, as far as Prefect knows."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if run is None or run.created_by is None:
-        return "a call from Python"
-    return f"{run.created_by.type}: {run.created_by.display_value}"
+    def end_preview(self, settlement: Settlement, revisions: Revisions) -> None:
+        """End as a preview: what publishing would do."""
+        self.differences = revisions.differences
+        new = set(revisions.new)
+        self.note(
+            outcome="preview",
+            differences={
+                vpp: VppDifference(totals=difference.totals, sites=difference.sites)
+                for vpp, difference in revisions.differences.items()
+            },
+            reports=[
+                revisions.outcome(
+                    report, "preview" if report.settlement.vpp_id in new else "unchanged"
+                )
+                for report in settlement.reports
+            ],
+        )
+        if not self.request.what_if:
+            self.note(digest=revisions.record.digest)

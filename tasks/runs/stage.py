@@ -1,26 +1,25 @@
-"""A stage of a flow: a plain function as a Prefect task, with its retries and its ways to end.
+"""A stage of a run: a plain function, which inside a flow run is a Prefect task.
 
-What a person can mend ends a run as failed with a sentence, not with a traceback, and is never
-retried; a network that fails is, with backoff and jitter.
+As a task it has its retries and its ways to end: what a person can correct ends a run as failed
+with a sentence, not with a traceback, and is never retried; a network that fails is, with backoff
+and jitter. Outside a flow run (the line program, tests) a stage is its function, and nothing of
+Prefect is loaded.
 """
 
 import _datetime  # type: ignore[import-not-found]
 import ctypes
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.states import Failed
-from prefect.tasks import Task, exponential_backoff
-from prefect.utilities.annotations import quote
+from tasks.core.errors import LostRace, Refused
 
-from tasks.core.errors import Refused
-from tasks.io.object_store import LostRace
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.futures import PrefectFutureList
+    from prefect.tasks import Task
 
 # Python frees datetime's C interface before the last garbage, and the time zones of pydantic, which
 # are in Prefect's models, are freed by it: a process that was done ended in a segmentation fault
@@ -31,23 +30,46 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def is_in_flow_run() -> bool:
+    """Say whether this is called inside a flow run or a task run of Prefect."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+def run_logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
+    """Return what logs the facts of a run: Prefect's logger of the run, where there is one."""
+    if not is_in_flow_run():
+        return logging.getLogger("vpp")
+    from prefect import get_run_logger
+
+    return get_run_logger()
+
+
 def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
-    """Let what a person can mend end a flow or task run as failed with its sentence alone."""
+    """Let what a person can correct end a flow or task run as failed with its sentence alone."""
 
     @wraps(function)
     def sentenced(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except (Refused, LostRace) as problem:
+            from prefect.states import Failed
+
             # Without its traceback, whose frames would keep databases alive as long as the state.
-            told = problem.with_traceback(None)
-            return Failed(message=str(problem), data=told)  # type: ignore[return-value]
+            refusal = problem.with_traceback(None)
+            return Failed(message=str(problem), data=refusal)  # type: ignore[return-value]
 
     return sentenced
 
 
-def _is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def _is_passing(task: "Task[..., Any]", task_run: "TaskRun", state: "State[Any]") -> bool:
     """Say whether a failure may be gone at the next try: S3 or the network, not the data."""
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
     try:
         state.result()
     except ClientError as error:
@@ -62,30 +84,51 @@ def _is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> b
 
 
 class Stage(Generic[P, R]):
-    """A task that is called like the function it is made of, whatever state it ends in.
+    """A stage, called like the function that it is made of, whatever state its task ends in.
 
     Prefect gives the caller of a task that ended in a state of its own choice that state, not its
     exception; a stage raises.
     """
 
     def __init__(self, function: Callable[P, R], run_name: str | Callable[[], str]) -> None:
-        self.task: Task[P, R] = task(
-            task_run_name=run_name,
+        self.function = function
+        self.run_name = run_name
+
+    @cached_property
+    def task(self) -> "Task[P, R]":
+        """Return the stage as a task."""
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+        from prefect.tasks import exponential_backoff
+
+        return task(
+            task_run_name=self.run_name,
             retries=4,
             retry_delay_seconds=exponential_backoff(backoff_factor=2),
             retry_jitter_factor=0.5,
             retry_condition_fn=_is_passing,
             persist_result=False,  # S3 says what is done, not Prefect
             cache_policy=NO_CACHE,
-        )(refusals_as_sentences(function))
+        )(refusals_as_sentences(self.function))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not is_in_flow_run():
+            return self.function(*args, **kwargs)
+        from prefect.utilities.annotations import quote
+
         # Quoted, as Prefect else looks into every site of every report for futures: for 1,000
         # reports that took more than twice as long as to publish them.
         quoted: dict[str, Any] = {name: quote(value) for name, value in kwargs.items()}
         state: Any = self.task(*map(quote, args), return_state=True, **quoted)
         return cast(R, state.result())
 
+    def submit_each(self, first: Any, items: Sequence[Any]) -> "PrefectFutureList[R]":
+        """Start a task for each item, all with the same first argument, on the task runner."""
+        from prefect import unmapped
+
+        return self.task.map(unmapped(first), items)
+
 
 def stage(run_name: str | Callable[[], str]) -> Callable[[Callable[P, R]], Stage[P, R]]:
+    """Make a stage of a function; `run_name` is what its task runs are called."""
     return lambda function: Stage(function, run_name)

@@ -3,29 +3,40 @@
 Nothing here decides anything, and all of it can be made again from S3.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 import polars as pl
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
+from prefect.futures import PrefectFutureList, as_completed
 from prefect.states import Completed
 
+from tasks.core import keys
 from tasks.core.difference import Difference, Values
 from tasks.core.errors import Refused
+from tasks.core.late_data import LateData
 from tasks.core.month import Month
+from tasks.core.run_record import ReportOutcome, SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.evidence.explanation import Explanation, markdown
-from tasks.imports.rejected import REASONS
+from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
-from tasks.settlement.inputs import Intake, rejected_key
+from tasks.runs.run import Run
+from tasks.settlement.inputs import MonthInputs
 
 _SHOWN_ROWS = 100
 _SHOWN_CAUSES = 20
 
 
-def linked(
+def end_with_link(
     store: ObjectStore, key: str, action: Literal["get_object", "put_object"] = "get_object"
 ) -> State[Any]:
     """End a run with a link to read or write an object, as its message and as an artifact.
@@ -42,85 +53,115 @@ def linked(
     return Completed(message=url, data={"key": key, "url": url})
 
 
-def show_settlement(
-    store: ObjectStore,
-    month: Month,
-    outcome: str,
-    facts: dict[str, Any],
-    differences: dict[str, Difference],
-) -> None:
+def wait_with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Wait for imports, showing how many are done; raise what any of them raised."""
+    artifact = create_progress_artifact(
+        0, key="import-progress", description=f"of {len(imports)} imports"
+    )
+    assert isinstance(artifact, UUID)  # not a coroutine: this is no async code
+    for done, future in enumerate(as_completed(list(imports)), 1):
+        future.result()
+        update_progress_artifact(artifact, done * 100 / len(imports))
+    return imports.result()
+
+
+def show_run(run: Run) -> None:
+    """Make the artifacts of a settlement run: the summary of its month, and its rejected rows."""
+    show_settlement(run)
+    if run.inputs:
+        show_rejected(run.inputs)
+
+
+def show_settlement(run: Run) -> None:
     """Show a month's totals, what changed and why, what was rejected, and what took how long."""
-    is_preview = outcome == "preview"
+    record = run.record
+    assert isinstance(record, SettledRunRecord)
+    is_preview = record.outcome == "preview"
     lines = [
-        f"# Preview of {month}: nothing is published"
+        f"# Preview of {record.month}: nothing is published"
         if is_preview
-        else f"# Settlement of {month}: {outcome}",
+        else f"# Settlement of {record.month}: {record.outcome}",
         "",
         "| VPP | sites | total revenue | VPP total | sites after fees | revision | changed |",
         "|---|--:|--:|--:|--:|--:|---|",
+        *(_report_row(run.store, report) for report in record.reports or []),
     ]
-    for one in facts["reports"]:
-        totals = one["totals"]
-        link = store.link("get_object", one["key"], Settings().presign_seconds)
-        name = one["name"] if one["outcome"] == "preview" else f"[{one['name']}]({link})"
-        lines.append(
-            f"| {name} | {one['sites']} "
-            f"| {totals['total_revenue']:,.2f} | {totals['vpp_total_revenue']:,.2f} "
-            f"| {totals['site_total_revenue_after_fees']:,.2f} | {one['revision']} "
-            f"| {'; '.join(one['changed']) or 'unchanged'} |"
-        )
-    if is_preview and "digest" in facts:
+    if is_preview and record.digest:
         lines += [
             "",
-            f"To approve it: settle the month, then `close-month` with expect `{facts['digest']}`.",
+            f"To approve it: settle the month, then `close-month` with expect `{record.digest}`.",
         ]
     elif not is_preview:
-        lines += ["", f"Digest of the month: `{facts['digest']}`."]
-    for difference in differences.values():
-        lines += ["", *_told(difference)]
-    lines += [
-        "",
-        f"{facts['rows']:,} rows in {len(facts['files'])} files: "
-        f"{facts['rejected_rows']:,} rejected, "
-        f"{facts['settled_events']:,} events settled in this month, "
-        f"{facts['unassigned_events']:,} unassigned.",
-    ]
-    for name, told in (
-        ("Same content twice, counted once", facts["duplicates"]),
-        ("Could not be read, and were allowed to be missing", facts["failed_imports"]),
-    ):
-        if told:
-            lines += ["", f"{name}: {'; '.join(' '.join(file.values()) for file in told)}"]
-    if facts["corrected_rows"]:
-        lines[-1] += f" {facts['corrected_rows']:,} more were rejected and are corrected."
-    if facts["rejected"]:
-        link = store.link("get_object", rejected_key(month), Settings().presign_seconds)
-        where = rejected_key(month) if is_preview else f"[{rejected_key(month)}]({link})"
-        at_stake = facts["at_stake"]
-        lines += [
-            "",
-            f"{at_stake['aud']:,.2f} AUD are at stake in the {at_stake['rows']:,} rejected rows "
-            f"whose energy and tariff can be read. Mend them in {where} and upload that file to "
-            "the inbox; the rows that stay as they are must be taken out of it.",
-            "",
-            "| rejected rows | why | file |",
-            "|--:|---|---|",
-        ]
-        lines += [
-            f"| {count} | {REASONS.get(reason, reason)} | {file['key']} |"
-            for file in facts["rejected"]
-            for reason, count in file["reasons"].items()
-        ]
-    if late := facts.get("late_data"):
-        lines += ["", "Late data in other months:", "", *(f"- {told}" for told in late)]
+        lines += ["", f"Digest of the month: `{record.digest}`."]
+    for difference in run.differences.values():
+        lines += ["", *_difference(difference)]
+    lines += ["", *_rows(record), *_rejects(run.store, run.month, record, is_preview)]
+    if record.late_data:
+        lines += ["", "Late data in other months:", "", *(f"- {late}" for late in record.late_data)]
     lines += ["", "| stage | seconds |", "|---|--:|"]
-    lines += [f"| {stage} | {seconds} |" for stage, seconds in facts["stages_seconds"].items()]
-    key = f"preview-{month}" if is_preview else f"settlement-{month}"
+    lines += [f"| {stage} | {seconds} |" for stage, seconds in record.stages_seconds.items()]
+    key = f"preview-{run.month}" if is_preview else f"settlement-{run.month}"
     create_markdown_artifact("\n".join(lines), key=key)
 
 
-def _told(difference: Difference) -> list[str]:
-    """Tell what changed for a VPP and its sites, and why."""
+def _report_row(store: ObjectStore, report: ReportOutcome) -> str:
+    totals = report.totals
+    link = store.link("get_object", report.key, Settings().presign_seconds)
+    name = report.name if report.outcome == "preview" else f"[{report.name}]({link})"
+    return (
+        f"| {name} | {report.sites} "
+        f"| {totals['total_revenue']:,.2f} | {totals['vpp_total_revenue']:,.2f} "
+        f"| {totals['site_total_revenue_after_fees']:,.2f} | {report.revision} "
+        f"| {'; '.join(report.changed) or 'unchanged'} |"
+    )
+
+
+def _rows(record: SettledRunRecord) -> list[str]:
+    """Say what became of the rows, and which files did not count."""
+    lines = [
+        f"{record.rows:,} rows in {len(record.files)} files: "
+        f"{record.rejected_rows:,} rejected, "
+        f"{record.settled_events:,} events settled in this month, "
+        f"{record.unassigned_events:,} unassigned."
+    ]
+    if record.corrected_rows:
+        lines[-1] += f" {record.corrected_rows:,} more were rejected and are corrected."
+    if record.duplicates:
+        files = "; ".join(f"{file.key} {file.same_as}" for file in record.duplicates)
+        lines += ["", f"Same content twice, counted once: {files}"]
+    if record.failed_imports:
+        files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
+        lines += ["", f"Could not be read, and were allowed to be missing: {files}"]
+    return lines
+
+
+def _rejects(
+    store: ObjectStore, month: Month, record: SettledRunRecord, is_preview: bool
+) -> list[str]:
+    """Show how many rows of which file were rejected, and where to correct them."""
+    if not record.rejected:
+        return []
+    key = keys.rejected_rows(month)
+    link = store.link("get_object", key, Settings().presign_seconds)
+    return [
+        "",
+        f"{record.at_stake.aud:,.2f} AUD are at stake in the {record.at_stake.rows:,} rejected "
+        "rows whose energy and tariff can be read. Correct them in "
+        f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; the rows "
+        "that stay as they are must be taken out of it.",
+        "",
+        "| rejected rows | why | file |",
+        "|--:|---|---|",
+        *(
+            f"| {count} | {REASONS.get(reason, reason)} | {file.key} |"
+            for file in record.rejected
+            for reason, count in file.reasons.items()
+        ),
+    ]
+
+
+def _difference(difference: Difference) -> list[str]:
+    """Say what changed for a VPP and its sites, and why."""
     after_fees = "site_revenue_after_fees"
     sites = {
         nmi: values.get(after_fees, Values(before=None, after=None))
@@ -146,43 +187,21 @@ def _told(difference: Difference) -> list[str]:
     return lines + ["", "; ".join(notes)] * bool(notes)
 
 
-def show_rejected(intake: Intake) -> None:
-    """Show the first rejected rows of a month, and where all of them can be mended."""
-    first = intake.first_rejected
+def show_rejected(inputs: MonthInputs) -> None:
+    """Show the first rejected rows of a month, and where all of them can be corrected."""
+    first = inputs.first_rejected
     if first.is_empty():
         return
     create_table_artifact(
         first.select("key", "line", "reason", "at_stake_aud", "row")
-        .with_columns(pl.col("at_stake_aud").cast(pl.Float64).round(2))
+        .with_columns(
+            pl.col("at_stake_aud").cast(pl.Float64).round(2), pl.col("reason").replace(REASONS)
+        )
         .to_dicts(),
-        key=f"rejected-rows-{intake.month}",
-        description=f"The first {first.height} of {intake.rejected_rows} rejected rows; all of "
-        f"them are in {rejected_key(intake.month)}",
+        key=f"rejected-rows-{inputs.month}",
+        description=f"The first {first.height} of {inputs.facts.rejected_rows} rejected rows; all "
+        f"of them are in {keys.rejected_rows(inputs.month)}",
     )
-
-
-@dataclass(frozen=True)
-class LateData:
-    """What would change in a published month, if it were settled now."""
-
-    month: Month
-    is_closed: bool
-    differences: list[Difference]
-    first: list[str]  # VPPs with no report yet
-    problem: str  # why it could not be settled
-
-    def __str__(self) -> str:
-        """Say it in a sentence."""
-        told = [
-            f"{one.vpp}: "
-            + ("; ".join(f"{name} {values}" for name, values in one.totals.items()) or "no total")
-            for one in self.differences
-        ]
-        told += [f"{vpp}: its first report" for vpp in self.first]
-        state = "closed" if self.is_closed else "not closed"
-        if self.problem:
-            return f"{self.month} ({state}) could not be settled now: {self.problem}"
-        return f"{self.month} ({state}) would change: " + "; ".join(told)
 
 
 def show_late_data(found: list[LateData]) -> None:
@@ -194,7 +213,7 @@ def show_late_data(found: list[LateData]) -> None:
         lines += [f"- {late}"]
     for late in found:
         for difference in late.differences:
-            lines += ["", f"## {late.month}", "", *_told(difference)]
+            lines += ["", f"## {late.month}", "", *_difference(difference)]
         emit_event(
             "vpp.month.would-change",
             resource={
@@ -207,8 +226,8 @@ def show_late_data(found: list[LateData]) -> None:
                 "said": str(late),
                 "problem": late.problem,
                 "vpps": {
-                    one.vpp_id: {name: vars(values) for name, values in one.totals.items()}
-                    for one in late.differences
+                    vpp.vpp_id: {name: vars(values) for name, values in vpp.totals.items()}
+                    for vpp in late.differences
                 },
             },
         )
@@ -221,9 +240,9 @@ def show_explanation(explanation: Explanation) -> None:
     create_markdown_artifact(markdown(explanation), key=key)
 
 
-def announce_settlement(month: Month, outcome: str, run_record: str, facts: dict[str, Any]) -> None:
-    """Emit `vpp.settlement.published` or `vpp.settlement.refused`."""
-    told = (
+def announce_settlement(run: Run) -> None:
+    """Emit `vpp.settlement.published`, or what else became of the run."""
+    said = (
         "reports",
         "reason",
         "digest",
@@ -232,14 +251,11 @@ def announce_settlement(month: Month, outcome: str, run_record: str, facts: dict
         "unassigned_events",
         "registry_seq",
     )
+    record = run.record.model_dump(mode="json", include=set(said), exclude_unset=True)
     emit_event(
-        f"vpp.settlement.{outcome}",
-        resource={"prefect.resource.id": f"vpp.settlement.{month}"},
-        payload={
-            "month": str(month),
-            "run_record": run_record,
-            **{name: facts[name] for name in told if name in facts},
-        },
+        f"vpp.settlement.{run.record.outcome}",
+        resource={"prefect.resource.id": f"vpp.settlement.{run.month}"},
+        payload={"month": run.record.month, "run_record": run.key, **record},
     )
 
 

@@ -6,7 +6,7 @@ that fail. Nothing leaves here unless all of them return none.
 
     registry log -> spans -> vpp_days, site_days
     daily sums   -> month_events
-    both         -> placed_events (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
+    both         -> valued_days (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
                  -> site_months (5, 6), vpp_months (7)
                  -> allotted (8) -> site_statements (9, 10) -> vpp_statements (10)
 
@@ -18,18 +18,17 @@ month: what holds on the VPP's last day of the month holds for all of it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import duckdb
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.core.errors import CheckFailed
 from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
 from tasks.core.month import Month
-from tasks.core.registry import ChargeEvents, Fee, NegativeBalances, Percentage
+from tasks.core.request import WhatIf
 from tasks.io.warehouse import rows, sql
 
 # Goes into every run record: raise it when the rule would give other cents for the same inputs.
@@ -40,7 +39,7 @@ BUILD = (
     "registry/vpp_days",
     "registry/site_days",
     "events/month_events",
-    "events/placed_events",
+    "events/valued_days",
     "allocation/site_days_revenue",
     "allocation/pools",
     "allocation/site_months",
@@ -61,27 +60,8 @@ CHECKS = (
 )
 
 
-class CheckFailed(Exception):
-    """What must always hold does not: a fault of ours or a damaged object. Nothing is published."""
-
-
-class WhatIf(BaseModel):
-    """Other terms for a VPP than the registry says, on all days; what is not given stays."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    vpp: str = Field(description="The VPP's id.")
-    revenue_percentage: Percentage | None = Field(default=None, description="Its share, %.")
-    daily_fee_aud: Fee | None = Field(default=None, description="What a site pays a day, AUD.")
-    charge_events: ChargeEvents | None = None
-    negative_balances: NegativeBalances | None = None
-    own_percentage: Annotated[Decimal, Field(ge=0, le=100, decimal_places=0)] | None = Field(
-        default=None, description="What a site keeps of the rest; the pool gets what is left, %."
-    )
-
-
 @dataclass(frozen=True)
-class Inputs:
+class AllocationInputs:
     """What an allocation is a function of.
 
     `files` has one row per inbox object that counts: key, etag, import_id, source, imported,
@@ -97,7 +77,7 @@ class Inputs:
     what_if: tuple[WhatIf, ...] = ()
 
 
-def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) -> None:
     """Build all tables, from `spans` to `vpp_statements`, in an empty database, and check them.
 
     Raises:
@@ -117,7 +97,9 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         if name == "allotted":
             allot(connection)
         else:
-            _run(connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters)
+            run_statement(
+                connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters
+            )
     check(connection, parameters)
 
 
@@ -137,7 +119,7 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
         raise CheckFailed("\n".join(failures))
 
 
-def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) -> None:
     """Make the table `inputs`: one row per inbox object that counts."""
     columns = ("key", "etag", "import_id", "source", "imported", "rejected_rows")
     connection.execute(
@@ -152,11 +134,11 @@ def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
 def load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
     """Make the table `what_if`: one row per VPP whose terms are not to be those of the registry."""
     names = list(WhatIf.model_fields)
-    told = [one.model_dump(mode="json") for one in what_if]
+    terms = [assumed.model_dump(mode="json") for assumed in what_if]
     connection.execute(
         "create table what_if as select "
         + ", ".join(f"unnest(${name}::varchar[]) as {name}" for name in names),
-        {name: [one[name] for one in told] for name in names},
+        {name: [of_vpp[name] for of_vpp in terms] for name in names},
     )
 
 
@@ -179,10 +161,10 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
     vpps: list[str] = []
     nmis: list[str] = []
     allotted: list[int] = []
-    for one in allotments(connection):
-        vpps += [one.vpp] * len(one.nmis)
-        nmis += one.nmis
-        allotted += allot_cents(one.numerators, one.denominator, one.total_cents)
+    for of_vpp in allotments(connection):
+        vpps += [of_vpp.vpp] * len(of_vpp.nmis)
+        nmis += of_vpp.nmis
+        allotted += allot_cents(of_vpp.numerators, of_vpp.denominator, of_vpp.total_cents)
     connection.execute(
         "create table allotted as select unnest($vpps::varchar[]) as vpp,"
         " unnest($nmis::varchar[]) as nmi, unnest($cents::bigint[]) as cents",
@@ -225,7 +207,10 @@ def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
         yield Allotment(vpp, [nmi for nmi, _ in own], numerators, denominator, targets[vpp])
 
 
-def _run(connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]) -> None:
+def run_statement(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]
+) -> None:
+    """Run a statement with those of the parameters that it names."""
     connection.execute(statement, _used(statement, parameters))
 
 

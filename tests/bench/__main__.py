@@ -128,7 +128,7 @@ def transfer(store: ObjectStore, settings: Settings) -> Stages:
     stages: Stages = {}
 
     def read() -> None:
-        for version in list_inbox(store):
+        for version in list_inbox(store).versions:
             for _ in store.stream(version.key, version.etag):
                 pass
 
@@ -142,7 +142,7 @@ def bare_duckdb(store: ObjectStore, settings: Settings) -> Stages:
     with tempfile.TemporaryDirectory() as folder:
 
         def download() -> None:
-            for number, version in enumerate(list_inbox(store)):
+            for number, version in enumerate(list_inbox(store).versions):
                 store.client.download_file(
                     settings.bucket, settings.prefix + version.key, f"{folder}/{number}.csv"
                 )
@@ -203,7 +203,7 @@ def python_loop(store: ObjectStore, settings: Settings) -> Stages:
         tariff: Decimal
 
     stages: Stages = {}
-    version = list_inbox(store)[0]
+    version = list_inbox(store).versions[0]
     text = b"".join(store.stream(version.key, version.etag)).decode()
 
     def loop() -> None:
@@ -231,7 +231,7 @@ def floor(store: ObjectStore, settings: Settings) -> Stages:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "all.csv"
         with path.open("wb") as file:
-            for version in list_inbox(store):
+            for version in list_inbox(store).versions:
                 file.writelines(store.stream(version.key, version.etag))
         timed(
             stages, "cat", lambda: subprocess.run(f"cat {path} > /dev/null", shell=True, check=True)

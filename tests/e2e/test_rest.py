@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
-from tasks.publication.revisions import standing
+from tasks.publication.published import read_published
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS
@@ -181,7 +181,7 @@ def called(stack: Stack) -> Called:
     store.write(UPLOADED, "\n".join(map(json.dumps, OTHERS)).encode())
     called = Called(prefix, store, {}, {})
     for _, calls in groupby(CALLS, key=lambda call: call.step):
-        digest = {"expect": standing(store, Month.parse(MONTH)).ledger.digest}
+        digest = {"expect": read_published(store, Month.parse(MONTH)).record.digest}
         runs = {
             call.name: stack.run(
                 call.name, call.good | (digest if call.name == "close-month" else {}), prefix

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from flows.closing import close_month, reopen_month, watch_months
+from flows.closing import close_month, reopen_month
 from flows.settle import settle_month
-from tasks.core.errors import Refused
+from flows.watch import watch_months
+from tasks.core.errors import LostRace, Refused
 from tasks.core.month import Month
 from tasks.evidence.verification import verify
-from tasks.io.object_store import LostRace
 from tasks.publication.closing import close, reopen
-from tasks.publication.revisions import is_made, run_records, standing
+from tasks.publication.published import PublishedMonth, is_current, read_published
+from tasks.publication.run_records import read_run_records
 from tests.flows.failing_s3 import Proxy
 from tests.flows.sample import json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place
@@ -30,6 +31,10 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 def but_records(place: Place) -> dict[str, str]:
     return {key: etag for key, etag in place.objects().items() if not key.startswith("runs/")}
+
+
+def digest_of(place: Place) -> str:
+    return read_published(place.store, SEPTEMBER).record.digest
 
 
 def causes(diff: dict[str, Any]) -> list[str]:
@@ -54,7 +59,7 @@ def test_a_preview_writes_nothing_but_its_run_record(place: Place) -> None:
     assert second["digest"] != first["digest"]
     assert "total_revenue 1.75 -> 2.75 (+1.00)" in second["reports"][0]["changed"]
     assert run(settle_month, "2025-09")["digest"] == second["digest"]
-    outcomes = [record["outcome"] for record in run_records(place.store, "2025-09")]
+    outcomes = [record.outcome for _, record in read_run_records(place.store, "2025-09")]
     assert sorted(outcomes) == ["preview", "preview", "published", "published"]
 
 
@@ -73,7 +78,7 @@ def test_what_if_the_terms_were_others(place: Place) -> None:
 
     for wrong, message in (
         ([{"vpp": "nobody"}], "there is no VPP 'nobody'"),
-        ([supposed, supposed], "what_if: a VPP stands there twice"),
+        ([supposed, supposed], "what_if: a VPP is named twice"),
     ):
         assert message in refusal(settle_month, "2025-09", what_if=wrong)
 
@@ -172,8 +177,8 @@ def test_a_scheduled_run_says_what_is_late_elsewhere(place: Place) -> None:
     run(settle_month, "2025-09")
     place.put("late.csv", LATE)
     run(settle_month, "")
-    [record] = [one for one in run_records(place.store) if one["month"] != "2025-09"]
-    assert [told.split(":")[0] for told in record["late_data"]] == [
+    [record] = [other for _, other in read_run_records(place.store) if other.month != "2025-09"]
+    assert [late.split(":")[0] for late in record.late_data or []] == [
         "2025-09 (not closed) would change"
     ]
 
@@ -188,7 +193,7 @@ def test_a_month_that_cannot_be_settled_is_told_of(place: Place) -> None:
 
 
 def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: Proxy) -> None:
-    """The claim is in the ledger by then, and what it names is not there yet."""
+    """The claim is in the month's record by then, and what it names is not there yet."""
     lay_out(place)
     run(settle_month, "2025-09")
     place.put("late.csv", LATE)
@@ -196,7 +201,7 @@ def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: P
 
     def try_to_close() -> None:
         with pytest.raises(Refused) as refused:
-            close(place.store, SEPTEMBER, standing(place.store, SEPTEMBER).ledger.digest, "Ada")
+            close(place.store, SEPTEMBER, digest_of(place), "Ada")
         told.append(str(refused.value))
 
     proxy.before(r"PUT .*/r2\.json", try_to_close)
@@ -240,13 +245,13 @@ def test_people_who_close_and_settle_at_once_leave_no_unclosed_revision(place: P
         """Close whatever is new, so that those who settle have time in between."""
         seen = ""
         while not is_over.wait(0.05):
-            digest = standing(place.store, SEPTEMBER).ledger.digest
+            digest = digest_of(place)
             if digest == seen:
                 continue
             try:
                 close(place.store, SEPTEMBER, digest, name)
-                found = standing(place.store, SEPTEMBER)
-                if found.ledger.closed:
+                found = read_published(place.store, SEPTEMBER)
+                if found.record.closing:
                     check_closed(found)
                     was_closed.set()
                 reopen(place.store, SEPTEMBER, "the next round", name)
@@ -254,11 +259,12 @@ def test_people_who_close_and_settle_at_once_leave_no_unclosed_revision(place: P
             except Refused:
                 continue
 
-    def check_closed(found: Any) -> None:
-        closed = found.ledger.closed
-        assert closed.digest == found.ledger.digest
-        last = found.ledger.latest(VPP)
-        assert is_made(place.store, found, VPP)
+    def check_closed(found: PublishedMonth) -> None:
+        closed = found.record.closing
+        assert closed is not None
+        assert closed.digest == found.record.digest
+        last = found.record.last_revision(VPP)
+        assert is_current(place.store, found, VPP)
         assert f"reports/2025-09/{VPP}/r{last + 1}.json" not in found.objects
 
     with ThreadPoolExecutor(4) as pool:
@@ -270,7 +276,6 @@ def test_people_who_close_and_settle_at_once_leave_no_unclosed_revision(place: P
         for done in [*settled, *closed]:
             done.result()
         assert is_closed
-    ledger = standing(place.store, SEPTEMBER).ledger
-    for revision in ledger.revisions[VPP]:
+    for revision in read_published(place.store, SEPTEMBER).record.revisions[VPP]:
         if place.store.exists(f"reports/2025-09/{VPP}/r{revision}.json"):
             assert verify(place.store, SEPTEMBER, VPP, revision).is_same

@@ -24,7 +24,7 @@ sys.left, left = left, None
 
 def test_a_process_that_has_run_flows_ends_without_a_segmentation_fault() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from tasks import steps\n" + LEFT_BEHIND],
+        [sys.executable, "-c", "from tasks.runs import summary\n" + LEFT_BEHIND],
         env=os.environ | {"PYTHONMALLOC": "debug"},  # what is freed is overwritten
         cwd=ROOT,
         capture_output=True,

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from flows.settle import settle_month
+from tasks.core.errors import LostRace
 from tasks.core.month import Month
-from tasks.io.object_store import LostRace
-from tasks.publication.revisions import standing
+from tasks.publication.published import read_published
 from tests.flows.failing_s3 import Proxy
 from tests.flows.sample import EVENTS, bytes_at, json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place
@@ -39,13 +39,13 @@ def but_records(place: Place) -> dict[str, str]:
 def test_what_was_settled_from_older_inputs_loses(place: Place) -> None:
     lay_out(place)
     place.import_new()
-    before = standing(place.store, SEPTEMBER)
+    published = read_published(place.store, SEPTEMBER)
     older = place.settle("2025-09")
     publish_newer(place)
     objects = but_records(place)
 
     with pytest.raises(LostRace):
-        place.publish_settled(before, older)
+        place.publish_settlement(published, older)
 
     assert but_records(place) == objects
     assert json_at(place, REPORT)["totals"]["total_revenue"] == 2.75
@@ -54,7 +54,7 @@ def test_what_was_settled_from_older_inputs_loses(place: Place) -> None:
 def test_an_older_correction_loses_against_a_newer_one(place: Place) -> None:
     lay_out(place)
     place.publish("2025-09")
-    before = standing(place.store, SEPTEMBER)
+    published = read_published(place.store, SEPTEMBER)
     place.put("events_file.csv", EVENTS[:1])
     place.import_new()
     older = place.settle("2025-09")
@@ -62,7 +62,7 @@ def test_an_older_correction_loses_against_a_newer_one(place: Place) -> None:
     objects = but_records(place)
 
     with pytest.raises(LostRace):
-        place.publish_settled(before, older)
+        place.publish_settlement(published, older)
 
     assert but_records(place) == objects
     assert bytes_at(place, REPORT) == bytes_at(place, R2)
@@ -71,14 +71,14 @@ def test_an_older_correction_loses_against_a_newer_one(place: Place) -> None:
 def test_of_two_with_the_same_report_the_second_finds_it_done(place: Place) -> None:
     lay_out(place)
     place.import_new()
-    before = standing(place.store, SEPTEMBER)
-    settled = place.settle("2025-09")
-    [published] = place.publish_settled(before, settled)
-    assert (published.outcome, published.revision, published.key) == ("published", 1, R1)
+    published = read_published(place.store, SEPTEMBER)
+    settlement = place.settle("2025-09")
+    [report] = place.publish_settlement(published, settlement)
+    assert (report.outcome, report.revision, report.key) == ("published", 1, R1)
     with pytest.raises(LostRace):
-        place.publish_settled(before, settled)
-    [published] = place.publish("2025-09")
-    assert (published.outcome, published.revision, published.key) == ("unchanged", 1, R1)
+        place.publish_settlement(published, settlement)
+    [report] = place.publish("2025-09")
+    assert (report.outcome, report.revision, report.key) == ("unchanged", 1, R1)
     assert keys(place, "reports/") == [REPORT, R1]
 
 
@@ -190,7 +190,7 @@ def test_a_revision_that_was_written_by_hand_is_never_replaced(place: Place) -> 
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_without_its_ledger_such_a_revision_is_followed_by_the_next(place: Place) -> None:
+def test_without_the_months_record_such_a_revision_is_followed_by_the_next(place: Place) -> None:
     data = _settled(place)
     place.store.write(R1, data.replace(b"426 King St", b"1 Other St"))
     place.store.delete("months/2025-09.json")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from flows.closing import watch_months
 from flows.settle import settle_month
+from flows.watch import watch_months
 from tasks.core.month import Month
 from tasks.evidence.verification import verify
 from tasks.imports.spool import COLUMNS
@@ -62,7 +62,7 @@ def dirty(place: Place) -> Place:
     place.store.write("events/dirty.csv", DIRTY.encode())
     message = refusal(settle_month, MONTH)
     assert "3 of its 7 rows were rejected" in message
-    assert f"Mend them in {LISTED} and upload that to the inbox" in message
+    assert f"Correct them in {LISTED} and upload that to the inbox" in message
     return place
 
 

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import pytest
 from botocore.retries.standard import ExponentialBackoff
-from prefect import Task
 from prefect.client.orchestration import SyncPrefectClient
 
 from flows.registry import create_vpp
 from flows.settle import settle_month
-from tasks.runs import stages as steps
+from tasks.runs import stages
+from tasks.runs.stage import Stage
 from tests.flows.failing_s3 import Proxy
 from tests.flows.polling import task_runs
 from tests.flows.sample import TOTALS, bytes_at, end, json_at, keys, lay_out, refusal
@@ -25,9 +25,9 @@ REPORT = "reports/2025-09/test-vpp-one.json"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between attempts; there are as many as ever."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0.0)
-    for stage in vars(steps).values():
-        if isinstance(stage, Task):
-            monkeypatch.setattr(stage, "retry_delay_seconds", [0.01] * 4)
+    for stage in vars(stages).values():
+        if isinstance(stage, Stage):
+            monkeypatch.setattr(stage.task, "retry_delay_seconds", [0.01] * 4)
 
 
 class Outage(NamedTuple):
@@ -51,7 +51,7 @@ OUTAGES = {
     ),
     "reading the daily sums": Outage(r"GET .*/daily.parquet", 500, "settle 2025-09"),
     "looking at what is published": Outage(
-        r"GET .*prefix=\S*reports/", None, "look at what is published"
+        r"GET .*prefix=\S*reports/", None, "read what is published"
     ),
     "writing a revision": Outage(r"PUT .*/r1.json", None, "publish 2025-09"),
     "making it the current report": Outage(r"PUT .*/test-vpp-one.json", 503, "publish 2025-09"),

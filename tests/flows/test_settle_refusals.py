@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 GOOD = "9876543210,2025-09-03,Discharge,1,1"
 BAD = "9876543210,2025-09-03,Discharge,much,1"
 MEND = (
-    "Mend them in rejected/2025-09.csv and upload that to the inbox, replace the files, or run "
+    "Correct them in rejected/2025-09.csv and upload that to the inbox, replace the files, or run "
     "with a higher max_rejected_percent"
 )
 SCHEMA_MESSAGE = "missing column NMI, DATE, EVENT_TYPE, ENERGY, TARIFF in the first line"

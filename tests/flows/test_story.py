@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from flows.closing import close_month, reopen_month, watch_months
+from flows.closing import close_month, reopen_month
 from flows.explain import verify_report
 from flows.settle import settle_month
+from flows.watch import watch_months
 from tasks.core.change_file import read_changes
 from tasks.io.registry_log import append_changes
 from tests.flows.sample import ROOT, bytes_at, json_at, refusal, run

@@ -6,7 +6,7 @@ from flows.settle import settle_month
 from tasks.core.change_file import read_changes
 from tasks.imports import event_files as events
 from tasks.io.registry_log import append_changes
-from tasks.runs import stages as steps
+from tasks.runs.flow_run import task_runner
 from tests.flows.sample import ROOT
 from tests.through_s3 import Place
 
@@ -20,7 +20,7 @@ def settled(place: Place, runner: str, monkeypatch: pytest.MonkeyPatch) -> dict[
         place.store.upload(path, f"events/{path.name}")
     changes = read_changes((data / "registry.jsonl").read_bytes())
     append_changes(place.store, place.settings, changes, "test")
-    settle_month.with_options(task_runner=steps.task_runner())(month="2025-08")
+    settle_month.with_options(task_runner=task_runner())(month="2025-08")
     return {
         key: etag
         for key, etag in place.objects().items()

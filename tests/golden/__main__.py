@@ -1,10 +1,10 @@
-"""Write the expected reports of the demo data and the report's JSON Schema: `make golden`."""
+"""Write the expected reports of the demo data, and the JSON Schemas of data/: `make golden`."""
 
 import json
 from pathlib import Path
 
+from tasks.core import report, run_record
 from tasks.core.change_file import read_changes
-from tasks.core.report import json_schema
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.registry_log import append_changes
 from tests.through_s3 import Place
@@ -22,21 +22,27 @@ def demo_reports() -> dict[str, bytes]:
     append_changes(place.store, place.settings, changes, "test")
     for path in sorted((data / "events").rglob("*.csv*")):
         place.store.upload(path, f"events/{path.relative_to(data / 'events').as_posix()}")
-    place.import_new()
     return {
-        f"{month}-{report.settlement.vpp_id}.json": report.to_bytes()
+        f"{month}-{settled.settlement.vpp_id}.json": settled.to_bytes()
         for month in MONTHS
-        for report in place.settle(month).reports
+        for settled in place.settle(month).reports
     }
 
 
-def schema_bytes() -> bytes:
-    """Return the published JSON Schema."""
-    return (json.dumps(json_schema(), indent=2) + "\n").encode()
+def schemas() -> dict[str, bytes]:
+    """Return the published JSON Schemas by file name."""
+    documents = {
+        "report.schema.json": report.json_schema(),
+        "run_record.schema.json": run_record.json_schema(),
+    }
+    return {
+        name: (json.dumps(schema, indent=2) + "\n").encode() for name, schema in documents.items()
+    }
 
 
 if __name__ == "__main__":
     with embedded_s3():
         for name, data in demo_reports().items():
             (FOLDER / name).write_bytes(data)
-    (ROOT / "data" / "report.schema.json").write_bytes(schema_bytes())
+    for name, data in schemas().items():
+        (ROOT / "data" / name).write_bytes(data)

@@ -5,7 +5,11 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.golden.__main__ import FOLDER, ROOT, demo_reports, schema_bytes
+from tasks.core.run_record import SettledRunRecord, parse_run_record
+from tasks.publication.run_records import read_run_records
+from tests.flows.sample import EVENTS, REGISTRY
+from tests.golden.__main__ import FOLDER, ROOT, demo_reports, schemas
+from tests.through_s3 import Place
 
 
 @pytest.mark.usefixtures("s3_endpoint")
@@ -16,12 +20,54 @@ def test_demo_reports_have_the_expected_bytes() -> None:
         assert data.decode() == (FOLDER / name).read_text(), name
 
 
-def test_the_json_schema_is_in_step_and_fits_the_reports() -> None:
-    assert (ROOT / "data" / "report.schema.json").read_bytes() == schema_bytes()
-    schema = json.loads(schema_bytes())
-    Draft202012Validator.check_schema(schema)
+def test_the_json_schemas_are_in_step() -> None:
+    for name, data in schemas().items():
+        assert (ROOT / "data" / name).read_bytes() == data, name
+        Draft202012Validator.check_schema(json.loads(data))
+
+
+def test_the_reports_fit_their_schema() -> None:
+    schema = json.loads(schemas()["report.schema.json"])
     for path in FOLDER.glob("*.json"):
         Draft202012Validator(schema).validate(json.loads(path.read_text()))
     broken = json.loads((FOLDER / "2025-09-hunter-banksia-vpp.json").read_text())
     del broken["totals"]["total_revenue"]
     assert not Draft202012Validator(schema).is_valid(broken)
+
+
+@pytest.mark.usefixtures("s3_endpoint")
+def test_a_run_record_fits_its_schema_and_is_read_as_it_was_written() -> None:
+    place = Place()
+    place.record(REGISTRY)
+    place.put("a.csv", [*EVENTS, "nobody"])
+    place.publish("2025-09")
+    [(key, record)] = read_run_records(place.store)
+    found = place.store.read(key)
+    assert found is not None
+    Draft202012Validator(json.loads(schemas()["run_record.schema.json"])).validate(
+        json.loads(found[0])
+    )
+    assert isinstance(record, SettledRunRecord)
+    assert (record.rejected_rows, record.files[0]["rows"], record.settled_events) == (1, 3, 2)
+    assert record.to_bytes() == found[0]
+
+
+def test_a_run_record_of_an_earlier_version_is_read() -> None:
+    """As version 0.1 wrote it: some fields were not there yet, and one is not there any more."""
+    old = {
+        "month": "2025-09",
+        "run_id": "1",
+        "started_by": "a call from Python",
+        "started": "2026-11-24T20:00:00+00:00",
+        "seconds": 1.0,
+        "outcome": "refused",
+        "reason": "2025-09 is not settled",
+        "something": "else",
+    }
+    record = parse_run_record(json.dumps(old).encode())
+    assert not isinstance(record, SettledRunRecord)
+    assert (record.outcome, record.reason, record.reports) == (
+        "refused",
+        "2025-09 is not settled",
+        None,
+    )

@@ -15,12 +15,11 @@ import pytest
 from hypothesis import example, given, settings
 
 from tasks.core.change_file import read_changes
-from tasks.core.errors import Refused
+from tasks.core.errors import CheckFailed, Refused
 from tasks.core.month import Month
 from tasks.evidence.dispute import bundle, put_bundle
 from tasks.evidence.explanation import Explained, Explanation, exact, explain, markdown, shown
 from tasks.io.registry_log import append_changes, read_log
-from tasks.settlement.allocation import CheckFailed
 from tests.golden.__main__ import MONTHS, ROOT
 from tests.laws.portfolios import CENT_TOO_MANY, Portfolio, portfolios
 from tests.laws.recorded import revisions

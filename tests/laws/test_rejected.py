@@ -1,4 +1,4 @@
-"""Rejected rows are listed as they were and, unmended, rejected again, whatever a file holds."""
+"""Rejected rows are listed as they were and, uncorrected, rejected again, whatever a file holds."""
 
 import csv
 import io
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.core import keys
 from tasks.core.month import Month
-from tasks.imports.catalog import list_inbox, read_catalog
-from tasks.settlement.inputs import rejected_key, take_in
+from tasks.imports.catalog import read_catalog
 from tests.laws.test_settlement import whole_path
 from tests.through_s3 import HEADER, Place
 
@@ -37,18 +37,17 @@ rows = (
 
 @settings(whole_path, max_examples=30)
 @given(lines=st.lists(rows, min_size=1, max_size=20))
-def test_each_rejected_row_is_listed_as_it_was_and_unmended_rejected_again(
+def test_each_rejected_row_is_listed_as_it_was_and_uncorrected_rejected_again(
     lines: list[str],
 ) -> None:
     place = Place()
     place.store.write("events/a.csv", (HEADER + "".join(f"{line}\n" for line in lines)).encode())
-    place.import_new()
+    inputs = place.inputs("2025-09")
     [file] = read_catalog(place.store)[0].to_dicts()
     assert file["failed"] is None
     wanted = file["rows"] - file["imported"]
-    intake = take_in(place.store, place.settings, MONTH, list_inbox(place.store))
-    assert intake.rejected_rows == (wanted if file["rows"] else 0)
-    found = place.store.read(rejected_key(MONTH))
+    assert inputs.facts.rejected_rows == (wanted if file["rows"] else 0)
+    found = place.store.read(keys.rejected_rows(MONTH))
     assert (found is None) == (wanted == 0)
     if found is None:
         return
@@ -59,5 +58,9 @@ def test_each_rejected_row_is_listed_as_it_was_and_unmended_rejected_again(
 
     place.store.write("events/b.csv", found[0])
     place.import_new()
-    [_, unmended] = read_catalog(place.store)[0].to_dicts()
-    assert (unmended["failed"], unmended["rows"], unmended["imported"]) == (None, wanted, 0)
+    [_, uncorrected] = read_catalog(place.store)[0].to_dicts()
+    assert (uncorrected["failed"], uncorrected["rows"], uncorrected["imported"]) == (
+        None,
+        wanted,
+        0,
+    )

@@ -85,15 +85,14 @@ def expected(result: reference.VppResult) -> dict[str, Any]:
 @given(portfolio=portfolios())
 def test_every_cent_is_the_references(portfolio: Portfolio) -> None:
     place = placed(portfolio)
-    place.import_new()
     settled = place.settle(portfolio.month)
     wanted = reference.settle(portfolio.changes, portfolio.events, portfolio.month)
     assert {r.settlement.vpp_id: numbers(r) for r in settled.reports} == {
         vpp: expected(result) for vpp, result in wanted.vpps.items()
     }
-    assert settled.facts["unassigned_events"] == wanted.unassigned_events
+    assert settled.facts.unassigned_events == wanted.unassigned_events
     in_month = [e for e in portfolio.events if f"{e.day:%Y-%m}" == portfolio.month]
-    assert settled.facts["settled_events"] == len(in_month) - wanted.unassigned_events
+    assert settled.facts.settled_events == len(in_month) - wanted.unassigned_events
     for report in settled.reports:
         check_money_is_conserved(numbers(report))
 
@@ -116,7 +115,6 @@ def test_order_and_cutting_of_files_change_nothing(
     portfolio: Portfolio, data: st.DataObject
 ) -> None:
     whole = placed(portfolio)
-    whole.import_new()
     cut = Place()
     cut.record(portfolio.changes)
     shuffled = data.draw(st.permutations(portfolio.events))
@@ -125,12 +123,11 @@ def test_order_and_cutting_of_files_change_nothing(
         part = [event for event, file in zip(shuffled, files, strict=True) if file == number]
         # A line of its own each, so that two parts that happen to be equal are not one content.
         cut.put(f"{number}.csv", [*map(row, part), f",,,,{'' if number == 0 else ' ' * number}"])
-    cut.import_new()
     one, many = whole.settle(portfolio.month), cut.settle(portfolio.month)
     assert [numbers(report) for report in one.reports] == [
         numbers(report) for report in many.reports
     ]
-    assert one.facts["settled_events"] == many.facts["settled_events"]
+    assert one.facts.settled_events == many.facts.settled_events
 
 
 @whole_path
@@ -160,7 +157,6 @@ def test_a_past_as_of_gives_the_bytes_it_gave_then(
     known = data.draw(st.integers(0, len(portfolio.changes)))
     place = Place()
     place.put("all.csv", map(row, portfolio.events))
-    place.import_new()
     if known:
         place.record(portfolio.changes[:known], now=NOON)
     then = [report.to_bytes() for report in place.settle(portfolio.month, as_of=NOON).reports]

@@ -1,18 +1,18 @@
 """Every revision ever published can be made again with the same bytes, whatever came after it."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.evidence.verification import put_tables, verify
-from tasks.imports.catalog import CATALOG_KEY
-from tasks.io.registry_log import LOG_KEY, read_log
-from tasks.publication.revisions import report_key, run_records
+from tasks.evidence.tables import put_tables
+from tasks.evidence.verification import verify
+from tasks.io.registry_log import read_log
+from tasks.publication.run_records import read_run_records
 from tests.laws.portfolios import Portfolio, portfolios
 from tests.laws.recorded import revisions
 from tests.laws.test_settlement import row, whole_path
@@ -76,7 +76,7 @@ def test_what_was_recorded_later_does_not_count_though_its_moment_does(place: Pl
 
 
 def test_a_tampered_report_differs_and_says_where(place: Place) -> None:
-    key = report_key(MONTH, "one", 1)
+    key = keys.report(MONTH, "one", 1)
     found = place.store.read(key)
     assert found is not None
     for old, new, difference in (
@@ -95,24 +95,24 @@ def test_a_tampered_report_differs_and_says_where(place: Place) -> None:
         assert difference in str(verdict)
         assert verdict.key == key
         assert verify(place.store, MONTH, "one").is_same
-    place.store.write(report_key(MONTH, "one"), b"[]")
+    place.store.write(keys.report(MONTH, "one"), b"[]")
     with pytest.raises(Refused, match=r"one\.json is no report; name the revision"):
         verify(place.store, MONTH, "one")
 
 
 def test_other_software_is_named_where_the_bytes_differ(place: Place) -> None:
-    key = report_key(MONTH, "one", 1)
-    [record] = run_records(place.store, "2025-09")
+    key = keys.report(MONTH, "one", 1)
+    [(record_key, record)] = read_run_records(place.store, "2025-09")
     place.store.write(key, b"{}")
     assert " then and is " not in str(verify(place.store, MONTH, "one", 1))
-    forged = {**record, "software": {**record["software"], "duckdb": "1.0"}}
-    place.store.write(record["key"], json.dumps(forged).encode())
+    forged = record.model_copy(update={"software": {**record.software, "duckdb": "1.0"}})
+    place.store.write(record_key, forged.to_bytes())
     assert "duckdb was 1.0 then and is " in str(verify(place.store, MONTH, "one", 1))
 
 
-def test_without_its_ledger_or_record_a_revision_is_refused(place: Place) -> None:
-    [record] = run_records(place.store, "2025-09")
-    place.store.delete(record["key"])
+def test_without_its_run_record_or_month_record_a_revision_is_refused(place: Place) -> None:
+    [(record, _)] = read_run_records(place.store, "2025-09")
+    place.store.delete(record)
     with pytest.raises(Refused, match=r"runs/2025-09/.* is missing"):
         verify(place.store, MONTH, "one", 1)
     place.store.delete("months/2025-09.json")
@@ -122,7 +122,7 @@ def test_without_its_ledger_or_record_a_revision_is_refused(place: Place) -> Non
         put_tables(place.store, MONTH)
 
 
-def test_a_lost_ledger_comes_back_with_the_next_settlement(place: Place) -> None:
+def test_a_lost_month_record_comes_back_with_the_next_settlement(place: Place) -> None:
     place.store.delete("months/2025-09.json")
     [published] = place.publish("2025-09")
     assert (published.outcome, published.revision) == ("unchanged", 1)
@@ -131,16 +131,16 @@ def test_a_lost_ledger_comes_back_with_the_next_settlement(place: Place) -> None
 
 def test_what_was_lost_is_named(place: Place) -> None:
     log = read_log(place.store)
-    place.store.write(LOG_KEY, log.splitlines(keepends=True)[0])
+    place.store.write(keys.REGISTRY_LOG, log.splitlines(keepends=True)[0])
     with pytest.raises(Refused, match=r"saw 2 lines of registry/changes\.jsonl, which has 1 now"):
         verify(place.store, MONTH, "one", 1)
-    place.store.write(LOG_KEY, log)
-    catalog = place.store.read(CATALOG_KEY)
+    place.store.write(keys.REGISTRY_LOG, log)
+    catalog = place.store.read(keys.CATALOG)
     assert catalog is not None
-    place.store.delete(CATALOG_KEY)
+    place.store.delete(keys.CATALOG)
     with pytest.raises(Refused, match=r"events/a\.csv \(ETag [0-9a-f]+\) was import .* none of it"):
         verify(place.store, MONTH, "one", 1)
-    place.store.write(CATALOG_KEY, catalog[0])
+    place.store.write(keys.CATALOG, catalog[0])
     for version in place.store.versions("imports/"):
         if version.key.endswith("daily.parquet"):
             place.store.delete(version.key)

@@ -9,10 +9,11 @@ import duckdb
 import polars as pl
 import pytest
 
+from tasks.core.errors import CheckFailed
 from tasks.core.month import Month
 from tasks.core.registry import Registry, parse_change
 from tasks.io.warehouse import sql, warehouse
-from tasks.settlement.allocation import CHECKS, CheckFailed, Inputs, allocate, check
+from tasks.settlement.allocation import CHECKS, AllocationInputs, allocate, check
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHANGES = [
@@ -66,7 +67,7 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
         }
     )
     with warehouse(tmp_path) as connection:
-        allocate(connection, Inputs(Month(2025, 9), NOW, files, [daily], log))
+        allocate(connection, AllocationInputs(Month(2025, 9), NOW, files, [daily], log))
         yield connection, {"daily": [str(daily)]}
 
 

@@ -18,10 +18,10 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
-from tasks.core.errors import Refused
+from tasks.core.errors import ChangedMeanwhile, LostRace, Refused
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
-from tasks.io.object_store import CHUNK_BYTES, ChangedMeanwhile, LostRace, ObjectStore
+from tasks.io.object_store import CHUNK_BYTES, ObjectStore
 
 BIG = random.Random(1).randbytes(5 * CHUNK_BYTES // 2)
 

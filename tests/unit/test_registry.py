@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from tasks.core import keys
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
 from tasks.core.registry import Change, Registry, parse_change, slug
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_log import LOG_KEY, append_changes, read_log
+from tasks.io.registry_log import append_changes, read_log
 
 AT = datetime(2025, 8, 30, 1, 2, 3, tzinfo=UTC)
 TODAY = date(2025, 8, 30)
@@ -427,11 +428,11 @@ def base(s3_endpoint: str) -> ObjectStore:
 def test_what_does_not_fit_is_refused_and_nothing_is_written(
     base: ObjectStore, change: Json, sentence: str
 ) -> None:
-    before = base.read(LOG_KEY)
+    before = base.read(keys.REGISTRY_LOG)
     with pytest.raises(Refused) as refused:
         append(base, Settings(prefix=base.prefix), change)
     assert sentence in str(refused.value)
-    assert base.read(LOG_KEY) == before
+    assert base.read(keys.REGISTRY_LOG) == before
 
 
 def test_a_refused_change_leaves_the_registry_as_it_was() -> None:

@@ -16,7 +16,7 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.registry import Change, Registry, parse_change
 from tasks.io.warehouse import rows, sql, warehouse
-from tasks.settlement.allocation import BUILD, _run, load_what_if
+from tasks.settlement.allocation import BUILD, load_what_if, run_statement
 
 ATTRIBUTES = {
     "vpp": ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances"),
@@ -50,7 +50,9 @@ class Database:
         load_what_if(self._connection, ())
         for name in BUILD[:3]:
             table = name.removeprefix("registry/")
-            _run(self._connection, f"create or replace table {table} as {sql(name)}", parameters)
+            run_statement(
+                self._connection, f"create or replace table {table} as {sql(name)}", parameters
+            )
 
     def rows(self, statement: str) -> list[Json]:
         return rows(self._connection, statement)
@@ -345,7 +347,7 @@ def test_terms_hold_from_their_day_on(database: Database) -> None:
         ]
     )
     assert_the_same(database, log, hour(9), SEPTEMBER)
-    days = database.rows("select * exclude (day, kept_share), day from vpp_days order by vpp, day")
+    days = database.rows("select * exclude (day, own_share), day from vpp_days order by vpp, day")
     runs = [
         (*values, min(of_run).day, max(of_run).day)
         for values, of_run in (

@@ -1,7 +1,8 @@
 -- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
--- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it; own_share: the
--- part of each event's worth that stays with its site, 80% of the rest; pool_cents: the
--- 20% that are split by capacity. Where no member has any, all the rest stays.
+-- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it;
+-- own_share_of_worth: the part of each event's worth that stays with its site, the own
+-- share (80%) of the rest; pool_cents: the 20% that are split by capacity. Where no
+-- member has any, all the rest stays.
 -- Cents have 12, 18 and 20 decimals: products only, so nothing is rounded.
 with revenue as (
     select
@@ -26,7 +27,7 @@ days as (
         vpp_days.vpp,
         vpp_days.day,
         vpp_days.revenue_share,
-        vpp_days.kept_share,
+        vpp_days.own_share,
         coalesce(capacity.capacity_kwh, 0)::decimal(18, 6) as capacity_kwh,
         coalesce(revenue.total_cents, 0)::decimal(31, 12) as total_cents
     from vpp_days
@@ -42,14 +43,14 @@ select
     capacity_kwh,
     total_cents,
     total_cents * revenue_share as ad_valorem_cents,
-    ((1 - revenue_share) * case when capacity_kwh > 0 then kept_share else 1 end)
-    ::decimal(9, 8) as own_share,
+    ((1 - revenue_share) * case when capacity_kwh > 0 then own_share else 1 end)
+    ::decimal(9, 8) as own_share_of_worth,
     case
         when capacity_kwh > 0
             then
                 total_cents
                 * (1 - revenue_share)::decimal(7, 6)
-                * (1 - kept_share)::decimal(3, 2)
+                * (1 - own_share)::decimal(3, 2)
         else 0
     end as pool_cents
 from days

@@ -10,6 +10,6 @@ select
     coalesce(sum(energy_kwh) filter (is_discharge), 0) as energy_discharged_kwh,
     coalesce(sum(value_cents) filter (not is_cost_only), 0) as shared_cents,
     coalesce(sum(value_cents) filter (is_cost_only), 0) as cost_only_cents
-from placed_events
+from valued_days
 where vpp is not null
 group by vpp, nmi, day

@@ -28,7 +28,7 @@ revenue as (
         sum(site_days_revenue.energy_charged_kwh) as energy_charged_kwh,
         sum(site_days_revenue.energy_discharged_kwh) as energy_discharged_kwh,
         sum(
-            site_days_revenue.shared_cents::decimal(31, 12) * pools.own_share
+            site_days_revenue.shared_cents::decimal(31, 12) * pools.own_share_of_worth
         ) as own_cents
     from site_days_revenue
     inner join pools

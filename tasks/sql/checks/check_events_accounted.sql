@@ -5,7 +5,7 @@ with counted as (
         (select coalesce(sum(events), 0) from month_events) as imported,
         (select coalesce(sum(events), 0) from site_months) as settled,
         (
-            select coalesce(sum(events), 0) from placed_events
+            select coalesce(sum(events), 0) from valued_days
             where vpp is null)
             as unassigned
 )

@@ -1,8 +1,9 @@
 -- All that the rule takes for one site on a day, besides its events: one row per member
 -- day of the site in the VPP, in order.
--- Money in cents (daily_fee_aud: AUD), capacity in kWh. own_share is the site's part of
--- the worth of its events; vpp_cents, vpp_capacity_kwh and pool_cents are of all the
--- VPP's sites together; shared_cents and cost_only_cents of this site alone.
+-- Money in cents (daily_fee_aud: AUD), capacity in kWh. own_share_of_worth is the
+-- site's part of the worth of its events; vpp_cents, vpp_capacity_kwh and pool_cents
+-- are of all the VPP's sites together; shared_cents and cost_only_cents of this site
+-- alone.
 select
     site_days.day,
     vpp_days.revenue_percentage,
@@ -13,7 +14,7 @@ select
     pools.capacity_kwh as vpp_capacity_kwh,
     pools.total_cents as vpp_cents,
     pools.pool_cents,
-    pools.own_share,
+    pools.own_share_of_worth,
     coalesce(revenue.shared_cents, 0) as shared_cents,
     coalesce(revenue.cost_only_cents, 0) as cost_only_cents
 from site_days

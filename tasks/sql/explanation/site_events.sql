@@ -1,5 +1,5 @@
 -- The month's events of one site in the shape of month_events: one row per event.
--- So events/placed_events, which says what an event is worth and whose it is, can be
+-- So events/valued_days, which says what an event is worth and whose it is, can be
 -- read of single events as well as of daily sums. What it passes on untouched, the key,
 -- carries the event's origin: file, line and tariff (cents per kWh).
 select

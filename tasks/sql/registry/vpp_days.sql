@@ -1,6 +1,6 @@
 -- The terms of each VPP on each day of the month on which it exists: one row per VPP
 -- and day. What if they were others: what_if has at most one row per VPP.
--- revenue_share is the VPP's part of 1, kept_share what a site keeps of the rest of its
+-- revenue_share is the VPP's part of 1, own_share what a site keeps of the rest of its
 -- events' worth (80% by the rule); daily_fee_aud what a member day would cost if a
 -- month had 28 days.
 with days as (
@@ -51,7 +51,7 @@ select
     name,
     revenue_percentage,
     (revenue_percentage * 0.01)::decimal(7, 6) as revenue_share,
-    (own_percentage * 0.01)::decimal(3, 2) as kept_share,
+    (own_percentage * 0.01)::decimal(3, 2) as own_share,
     daily_fee_aud,
     charge_events,
     negative_balances

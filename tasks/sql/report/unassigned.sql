@@ -11,7 +11,7 @@ select
     max(day) as last_day,
     sum(events)::bigint as events,
     sum(energy_kwh) as energy_kwh
-from placed_events
+from valued_days
 where vpp is null
 group by nmi
 order by nmi

@@ -6,7 +6,7 @@ with counted as (
         vpp,
         key,
         sum(events)::bigint as rows
-    from placed_events
+    from valued_days
     where vpp is not null
     group by vpp, key
 )

@@ -1,0 +1,64 @@
+"""Where things are on S3: every key is made here. All stand under VPP_PREFIX, which no key names.
+
+Each prefix is written by one room, as the package docstring of `tasks` says.
+"""
+
+from datetime import UTC, datetime
+
+from tasks.core.month import Month
+
+EVENTS = "events/"
+REGISTRY_LOG = "registry/changes.jsonl"
+CATALOG = "imports/catalog.parquet"
+MONTH_RECORDS = "months/"
+
+
+def import_part(import_id: str, name: str) -> str:
+    """Return where a part of an import is, like its `daily.parquet`."""
+    return f"imports/{import_id}/{name}"
+
+
+def rejected_rows(month: Month) -> str:
+    """Return where a month's rejected rows are listed, to be corrected."""
+    return f"rejected/{month}.csv"
+
+
+def month_record(month: Month) -> str:
+    """Return where a month's revisions are claimed, and where it is closed."""
+    return f"{MONTH_RECORDS}{month}.json"
+
+
+def reports(month: Month) -> str:
+    """Return the folder of a month's reports."""
+    return f"reports/{month}/"
+
+
+def report(month: Month, vpp: str, revision: int | None = None) -> str:
+    """Return where the current report is, or one of its revisions."""
+    name = f"{vpp}.json" if revision is None else f"{vpp}/r{revision}.json"
+    return reports(month) + name
+
+
+def difference(month: Month, vpp: str, revision: int) -> str:
+    """Return where it says how a revision differs from the one before, and why."""
+    return f"{reports(month)}{vpp}/r{revision}.diff.json"
+
+
+def run_records(month: str = "") -> str:
+    """Return where the records of a month's runs begin, or of all runs."""
+    return f"runs/{month}"
+
+
+def run_record(month: Month, started: datetime, run_id: str) -> str:
+    """Return where a run's record is."""
+    return f"{run_records(str(month))}/{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.json"
+
+
+def dispute_bundle(month: str, vpp: str, nmi: str, revision: int) -> str:
+    """Return where the zip for a site's owner is."""
+    return f"disputes/{month}/{vpp}/{nmi}-r{revision}.zip"
+
+
+def month_tables(month: Month) -> str:
+    """Return where a month's tables are, as one DuckDB file."""
+    return f"tables/{month}.duckdb"

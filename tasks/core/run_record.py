@@ -1,0 +1,184 @@
+"""The record of a settlement run: `runs/<month>/<started>-<run id>.json`.
+
+What a run has to say for itself, however it ended, for longer than Prefect's database. A run that
+got as far as a settlement also says what it was settled from: a published revision is made again
+from that. Records of earlier versions are read too; what they do not have is not there.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, with_config
+from typing_extensions import TypedDict  # pydantic reads the one of `typing` from Python 3.12
+
+from tasks.core.difference import Values
+
+Outcome = Literal["published", "unchanged", "preview", "publishing", "refused", "failed"]
+_Seconds = PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(timespec="seconds"), str)
+_Moment = PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(), str)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+@with_config(ConfigDict(extra="ignore"))
+class SettledFile(TypedDict):
+    """A file that counted. No model, since there may be thousands."""
+
+    key: str
+    etag: str
+    import_id: str
+    rejected_rows: Annotated[int, Field(description="Its rejected rows, less those corrected.")]
+    rows: Annotated[int, Field(description="All its rows, of any month.")]
+    imported: Annotated[int, Field(description="Those of them that are events.")]
+
+
+class FileRejects(_Model):
+    """How many rows of a file are rejected, by the code of the reason."""
+
+    key: str
+    reasons: dict[str, int]
+
+
+class FailedFile(_Model):
+    """A file that could not be read, and why."""
+
+    key: str
+    failed: str
+
+
+class DuplicateFile(_Model):
+    """A file with the content of another, which counts instead."""
+
+    key: str
+    same_as: str
+
+
+class AtStake(_Model):
+    """What the rejected rows are worth, as far as their numbers can be read."""
+
+    rows: int = Field(description="Rejected rows whose energy and tariff can be read.")
+    aud: float = Field(description="Their energy x tariff without its sign, AUD.")
+
+
+class UnassignedSite(_Model):
+    """A site with events on days of the month on which it was in no VPP."""
+
+    nmi: str
+    is_known: bool = Field(description="Whether the registry has the site at all.")
+    first_day: date
+    last_day: date
+    events: int
+    energy_kwh: float
+
+
+class ReportOutcome(_Model):
+    """What became of one report."""
+
+    vpp: str
+    outcome: Literal["published", "unchanged", "preview"]
+    revision: int
+    key: str
+    name: str
+    sites: int
+    totals: dict[str, float] = Field(description="AUD, as in the report.")
+    changed: list[str] = Field(description="In words, how it differs from the one before.")
+
+
+class ImportCounts(_Model):
+    """What an import of all that is new came to."""
+
+    imported: int = Field(description="Rows that became events.")
+    skipped: int = Field(description="Rows that did not.")
+    skipped_by_reason: dict[str, int]
+    files_imported: int
+    files_failed: list[FailedFile]
+
+
+class VppDifference(_Model):
+    """What a preview would change for a VPP: AUD and kWh, before and after."""
+
+    totals: dict[str, Values]
+    sites: dict[str, dict[str, Values]]
+
+
+class RunRecord(_Model):
+    """What every run says."""
+
+    month: str
+    run_id: str
+    started_by: str
+    started: Annotated[datetime, _Seconds]
+    seconds: float = Field(description="From its start to this record (s).")
+    outcome: Outcome
+    software: dict[str, str | None] = Field(default={}, description="Versions, by package.")
+    parameters: dict[str, Any] = Field(default={}, description="As the run was started with.")
+    stages_seconds: dict[str, float] = Field(default={}, description="How long each stage took.")
+    imported: ImportCounts | None = None
+    digest: str | None = Field(
+        default=None, description="What all current reports of the month say; it closes the month."
+    )
+    reports: list[ReportOutcome] | None = None
+    differences: dict[str, VppDifference] | None = Field(
+        default=None, description="Of a preview, by VPP id."
+    )
+    late_data: list[str] | None = Field(
+        default=None, description="What would change in other months, a sentence each."
+    )
+    reason: str | None = Field(default=None, description="Why it was refused or failed.")
+
+    def to_bytes(self) -> bytes:
+        """Return the record as it is stored: what was never said is left out."""
+        return (self.model_dump_json(indent=2, exclude_unset=True) + "\n").encode()
+
+
+class InputFacts(_Model):
+    """What became of the rows of the files that count for a month."""
+
+    rejected: list[FileRejects]
+    rejected_rows: int
+    at_stake: AtStake
+    corrected_rows: int = Field(description="Rejected rows that another file corrects.")
+    duplicates: list[DuplicateFile]
+    failed_imports: list[FailedFile]
+
+
+class SettlementFacts(InputFacts):
+    """What a month was settled from, and what came of it."""
+
+    inputs: str = Field(description="The digest of all that the reports are a function of.")
+    as_of: Annotated[datetime, _Moment] = Field(description="The registry as of this moment.")
+    registry_seq: int = Field(description="How many changes of the registry were seen.")
+    rule_version: int | None = Field(default=None, description="None: before there were several.")
+    files: list[SettledFile]
+    rows: int = Field(description="All rows of these files, of any month.")
+    settled_events: int
+    unassigned_events: int
+    unassigned: list[UnassignedSite]
+
+
+class SettledRunRecord(SettlementFacts, RunRecord):
+    """What a run says that got as far as a settlement."""
+
+
+AnyRunRecord = SettledRunRecord | RunRecord
+_RECORD: TypeAdapter[AnyRunRecord] = TypeAdapter(AnyRunRecord)
+
+
+def parse_run_record(data: bytes) -> AnyRunRecord:
+    """Read a run's record; a SettledRunRecord where it got as far as a settlement.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return _RECORD.validate_json(data)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a run's record."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Record of a settlement run",
+        **_RECORD.json_schema(mode="serialization"),
+    }

@@ -1,0 +1,54 @@
+"""A month's tables as one DuckDB file, for analysts: `tables/<month>.duckdb`."""
+
+import tempfile
+from pathlib import Path
+
+from tasks.core import keys
+from tasks.core.errors import Refused
+from tasks.core.month import Month
+from tasks.core.run_record import SettledRunRecord
+from tasks.evidence.verification import read_pinned, rebuild
+from tasks.io.object_store import ObjectStore
+from tasks.publication.run_records import read_run_records
+
+
+def put_tables(store: ObjectStore, month: Month) -> str:
+    """Put a month's tables on S3 as one DuckDB file, and return its key.
+
+    They are those of the newest run that settled the month, preferably for all VPPs; the table
+    `settled_by` says which, and what it saw of the registry.
+
+    Raises:
+        Refused: no run has settled the month.
+    """
+    pins = read_pinned(store, _newest_settlement(store, month))
+    key = keys.month_tables(month)
+    with (
+        tempfile.TemporaryDirectory(prefix="vpp-tables-") as temporary,
+        rebuild(store, pins) as connection,
+    ):
+        path = Path(temporary) / "month.duckdb"
+        connection.execute(
+            "create table settled_by as select $key as run_record,"
+            " $as_of::timestamptz as as_of, $seq::bigint as registry_seq",
+            {"key": pins.key, "as_of": pins.record.as_of, "seq": pins.record.registry_seq},
+        )
+        # The oldest format that DuckDB still writes: analysts have whatever version they have.
+        connection.execute(f"attach '{path}' as file (storage_version 'v1.0.0')")
+        connection.execute("copy from database memory to file")
+        connection.execute("detach file")
+        store.upload(path, key)
+    return key
+
+
+def _newest_settlement(store: ObjectStore, month: Month) -> str:
+    """Return the key of the record of the newest run that settled the month."""
+    settled = [
+        (key, record)
+        for key, record in read_run_records(store, str(month))
+        if record.outcome in ("published", "unchanged") and isinstance(record, SettledRunRecord)
+    ]
+    if not settled:
+        raise Refused(f"{month} is not settled yet; run settle-month for it first")
+    whole = [key for key, record in settled if not record.parameters.get("vpps")]
+    return (whole or [key for key, _ in settled])[-1]

@@ -1,0 +1,98 @@
+"""From the tables of an allocation to reports: here whole cents become AUD."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from tasks.core.errors import Refused
+from tasks.core.money import aud
+from tasks.core.month import Month
+from tasks.core.report import Report
+from tasks.io.warehouse import rows, sql
+
+
+def reports_on(
+    connection: duckdb.DuckDBPyConnection, month: Month, vpps: Sequence[str]
+) -> list[Report]:
+    """Return the reports on the VPPs named (all, where none is), as revision 1, in order of id.
+
+    Raises:
+        Refused: a named VPP is unknown.
+    """
+
+    def by_vpp(statement: str) -> dict[str, dict[str, Any]]:
+        return {row.pop("vpp"): row for row in rows(connection, statement)}
+
+    statements = by_vpp("select * from vpp_statements")
+    sites = by_vpp(sql("report/sites"))
+    files = by_vpp(sql("report/inputs"))
+    terms = by_vpp(sql("report/terms"))
+    seqs = by_vpp(sql("report/registry_seq"))
+    return [
+        _report(
+            month,
+            vpp,
+            statements[vpp],
+            **sites.get(vpp, {"sites": [], "unassigned_events": 0}),
+            **files.get(vpp, {"inputs": [], "rejected_rows": 0}),
+            **terms[vpp],
+            **seqs[vpp],
+        )
+        for vpp in _vpp_ids(connection, vpps)
+    ]
+
+
+def _vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
+    """Return the ids of the VPPs to report on, in order; names and ids are taken."""
+    existing = connection.execute("select vpp, name from vpp_statements order by vpp").fetchall()
+    ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
+    if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:
+        raise Refused(
+            f"vpps: there is no VPP {', '.join(map(repr, unknown))} in that month; there are: "
+            + (", ".join(vpp for vpp, _ in existing) or "none")
+        )
+    return sorted({ids[vpp.strip().casefold()] for vpp in vpps}) or [vpp for vpp, _ in existing]
+
+
+def _report(
+    month: Month,
+    vpp: str,
+    statement: dict[str, Any],
+    sites: list[dict[str, Any]],
+    **rests_on: Any,
+) -> Report:
+    """Return a report; `rests_on` is of its part `settlement`.
+
+    All that is validated at once, since a portfolio has as many sites and files as it likes.
+    """
+    totals = {
+        "total_revenue": aud(statement["total_revenue_cents"]),
+        "vpp_ad_valorem_fee": aud(statement["ad_valorem_cents"]),
+        "vpp_cost_only": aud(statement["cost_only_cents"]),
+        "vpp_total_revenue": aud(statement["vpp_total_revenue_cents"]),
+        "site_total_revenue_after_fees": aud(statement["sites_after_fees_cents"]),
+        "vpp_daily_fees": aud(statement["fee_cents"]),
+    }
+    if statement["negative_balances"] == "vpp":
+        totals["vpp_loss_absorbed"] = aud(statement["loss_absorbed_cents"])
+    return Report.model_validate(
+        {
+            "vpp": statement["name"],
+            "month": str(month),
+            "totals": totals,
+            "sites": {site["nmi"]: _site(**site) for site in sites},
+            "settlement": {"revision": 1, "vpp_id": vpp, **rests_on},
+        }
+    )
+
+
+def _site(
+    before_fees_cents: int, fee_cents: int, after_fees_cents: int, **others: Any
+) -> dict[str, Any]:
+    return {
+        "site_revenue_before_fees": aud(before_fees_cents),
+        "site_daily_fee": aud(fee_cents),
+        "site_revenue_after_fees": aud(after_fees_cents),
+        **others,
+    }
