@@ -38,7 +38,7 @@ from tests.laws.meter_files import (
 )
 
 STORED = datetime(2026, 4, 2, tzinfo=UTC)
-quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 months = st.sampled_from(list(DAYS))
 SiteDay = tuple[str, date, bool]
 
@@ -174,7 +174,7 @@ def test_files_come_to_what_the_reference_says(
     assert settle(month, texts, seed) == wanted
 
 
-@quick
+@settings(quick, max_examples=5)  # of five settlements each
 @given(months_of_days(), deals, st.randoms(use_true_random=False))
 def test_how_files_are_cut_and_in_which_order_changes_nothing(
     drawn: tuple[str, list[Day]], places: list[int], rng: random.Random
