@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test alarms history bench golden lock
+.PHONY: help setup demo up test coverage alarms history bench golden lock
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -24,10 +24,10 @@ demo: .venv/ready ## Settle four months of the demo data with embedded S3 and Pr
 up: .venv/ready ## Start the whole stack on this machine; Ctrl-C ends it
 	@$(BIN)/python -m flows.commands.up
 
-alarms: .venv/ready ## Apply the alarms (automations) to the Prefect server of PREFECT_API_URL
+alarms: .venv/ready ## Apply the alarms (automations) to your Prefect server, or to that of make up
 	@$(BIN)/python -m flows.commands.alarms
 
-history: .venv/ready ## List all settlement runs, from S3 alone
+history: .venv/ready ## List all settlement runs, from your S3 alone, or from that of make up
 	@$(BIN)/python -m flows.commands.history
 
 test: .venv/ready ## Run the linters and all tests
@@ -37,11 +37,17 @@ test: .venv/ready ## Run the linters and all tests
 	$(BIN)/sqlfluff lint --disable-progress-bar tasks/sql
 	$(BIN)/pytest
 
+coverage: .venv/ready ## Run all tests and report which lines and branches they never reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 bench: .venv/ready ## Measure against peers on the same data (several minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-golden: .venv/ready ## Write the expected reports and the report's JSON Schema anew
+golden: .venv/ready ## Write the expected reports and the JSON Schemas again
 	$(BIN)/python -m tests.golden
 
-lock: .venv/ready ## Resolve all versions anew into requirements.lock
+lock: .venv/ready ## Resolve all versions again into requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml --output-file requirements.lock

@@ -10,11 +10,13 @@ Deployed (each a flow with a typed form; `prefect.yaml` has all of them):
     ingest.py      import-events, request-upload
     reports.py     generate-report, download-report
     explain.py     explain-site, verify-report, month-tables
-    registry.py    create-vpp, create-site, add-battery, ..., import-registry
+    registry.py    create-vpp, create-site, add-battery, ..., withdraw-change, import-registry,
+                   list-registry
+    months.py      list-months
 
 Called by these:
 
-    story.py       the story of a settlement run, told once, with its ifs and its loop
+    story.py       the story of a settlement run, with its ifs and its one loop
     parameters.py  types of parameters that several flows share
 
 Commands, which people start by hand on this machine:
@@ -23,8 +25,9 @@ Commands, which people start by hand on this machine:
     commands/up.py            make up
     commands/alarms.py        make alarms
     commands/history.py       make history
+    commands/local_stack.py   where the stack of make up is, for the commands beside it
     commands/instructions.py  the line program; `python -m flows.instructions` starts it too
 
 A flow reads top to bottom: its form, then one call a stage. What a stage does is in `tasks`; its
-package docstring is the map of the floors.
+package docstring is the map of the rooms.
 """

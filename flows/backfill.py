@@ -32,7 +32,7 @@ def backfill(
     Args:
         from_month: The first month, YYYY-MM.
         to_month: The last month, YYYY-MM.
-        vpps: Only report on these VPPs (ids or names). Empty: on all.
+        vpps: Report on these VPPs only (ids or names). Empty: on all.
     """
     first, last = Month.parse(from_month), Month.parse(to_month)
     if last < first:

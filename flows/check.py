@@ -1,7 +1,7 @@
 """check-settled: is last month settled? Scheduled at noon of the day of the monthly settlement.
 
 Reads the run records on S3. Fails with a sentence when no run published the month (or found it
-unchanged), and so sets off the alarm for failed runs.
+unchanged), which sets off the alarm for failed runs.
 """
 
 from prefect import flow

@@ -1,7 +1,7 @@
 """close-month and reopen-month: what was approved stays.
 
-close-month writes to the month's record that what is published is fixed; settle-month then refuses
-to publish another revision until reopen-month says why. A rerun of either is refused with a
+close-month writes to the month's record that what is published is fixed. settle-month then refuses
+to publish another revision until reopen-month gives a reason. A rerun of either is refused with a
 sentence.
 """
 
@@ -24,7 +24,7 @@ def close_month(month: MonthText, expect: Text, by: str = "") -> dict[str, Any]:
     Args:
         month: The month to close, YYYY-MM.
         expect: The digest that was approved, as a preview or the settlement's summary shows it.
-        by: Who closes it. Empty: what Prefect knows of who started this run.
+        by: Who closes it. Empty: who started this run, as far as Prefect knows.
     """
     who = by.strip() or started_by()
     return stages.close_month(open_store(), Month.parse(month), expect, who)
@@ -37,8 +37,8 @@ def reopen_month(month: MonthText, reason: Text, by: str = "") -> dict[str, Any]
 
     Args:
         month: The month to reopen, YYYY-MM.
-        reason: Why; it is kept with the month.
-        by: Who reopens it. Empty: what Prefect knows of who started this run.
+        reason: Why. It is kept in the month's record.
+        by: Who reopens it. Empty: who started this run, as far as Prefect knows.
     """
     who = by.strip() or started_by()
     return stages.reopen_month(open_store(), Month.parse(month), reason, who)

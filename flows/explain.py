@@ -1,7 +1,7 @@
 """explain-site, verify-report and month-tables: what is published, taken apart and made again.
 
 All three work from what the run record of a report pins (its files, its state of the registry), not
-from what is in the inbox by now, and change nothing that is published. A rerun writes the same.
+from what is in the inbox now, and change nothing that is published. A rerun writes the same.
 
 explain-site writes a dispute bundle to `disputes/`, month-tables a DuckDB file to `tables/`, and
 each ends with a link to it. verify-report fails, and so sets off the alarm for failed runs, when a
@@ -26,7 +26,7 @@ from tasks.runs.stage import refusals_as_sentences
 @flow(name="explain-site", flow_run_name="explain {nmi} {month}")
 @refusals_as_sentences
 def explain_site(vpp: Text, nmi: Text, month: MonthText) -> State[Any]:
-    """Explain a site's part of the current report, down to its events, as one zip to hand out.
+    """Explain a site's part of the current report, down to its events, in one zip for its owner.
 
     Args:
         vpp: The VPP's id or current name.

@@ -1,4 +1,4 @@
-"""import-events and request-upload: how event files come in, without settling anything.
+"""import-events and request-upload: event files come in, and nothing is settled.
 
 Reads `events/<prefix>`; writes `imports/`. What is already imported is not read again; a file that
 cannot be read is named and stays in the catalog as failed until it is replaced or deleted.
@@ -32,10 +32,11 @@ def import_events(prefix: str = "") -> dict[str, Any]:
     """Import new event files.
 
     Args:
-        prefix: Only files below this folder of the inbox, like 2025-09/. Empty: all.
+        prefix: Import only files below this folder of the inbox, like 2025-09/. Empty: all.
 
     Returns:
-        Rows imported, and rows skipped by reason; files imported, and those that failed with why.
+        Rows imported, and rows skipped by reason; files imported, and files that failed, with the
+        reason.
     """
     _, counts = import_new_files(open_store(), prefix.removeprefix(keys.EVENTS))
     return counts.model_dump(mode="json")
@@ -46,10 +47,10 @@ def import_events(prefix: str = "") -> dict[str, Any]:
 def request_upload(
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*\.csv(\.gz|\.zst)?$")],
 ) -> State[Any]:
-    """Give a link to upload an event file with: PUT the file's bytes to it.
+    """Give a link to upload an event file with. PUT the file's bytes to it.
 
     Args:
-        name: Where it goes in the inbox, like 2025-09/week-1.csv. An object of that name is
+        name: Where the file goes in the inbox, like 2025-09/week-1.csv. A file of that name is
             replaced, which corrects it.
     """
     return summary.end_with_link(open_store(), keys.EVENTS + name, "put_object")

@@ -1,8 +1,8 @@
 """generate-report and download-report: one VPP's month, as a link to read it with.
 
 The link is the run's final message and an artifact, so that whoever started the run by REST finds
-it without any storage of Prefect's. It holds for VPP_PRESIGN_SECONDS; download-report gives a fresh
-one, of the current report or any revision, and computes nothing.
+it without any storage of Prefect's. It is valid for VPP_PRESIGN_SECONDS. download-report gives a
+new one, of the current report or any revision, and computes nothing.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def generate_report(vpp: Text, month: MonthText) -> State[Any]:
 @flow(name="download-report", flow_run_name="download {vpp} {month}")
 @refusals_as_sentences
 def download_report(vpp: Text, month: MonthText, revision: RevisionNumber = 0) -> State[Any]:
-    """Give a fresh link to a published report; nothing is computed.
+    """Give a new link to a published report; nothing is computed.
 
     Args:
         vpp: The VPP's id or current name.

@@ -1,8 +1,8 @@
 """settle-month: what every VPP and each of its sites earned in a month.
 
 Reads the event files in the inbox and the registry; writes `reports/<month>/<vpp>.json`, a new
-revision of each report that changed, and a run record in `runs/<month>/`. How it goes is told in
-`story.py`.
+revision of each report that changed, and a run record in `runs/<month>/`. `story.py` has the run,
+stage by stage.
 
 Scheduled on the 2nd of each month at 06:00 market time, for the month before; such a run also says
 what would change in closed and recent months. A rerun with unchanged inputs writes nothing but its
@@ -50,13 +50,13 @@ def settle_month(
 
     Args:
         month: The month to settle, YYYY-MM. Empty: the one before the scheduled time.
-        vpps: Only report on these VPPs (ids or names). Empty: on all.
-        as_of: Use the registry as it was known at this moment, market time unless it has an
-            offset. Empty: as it is known now.
-        max_rejected_percent: Refuse to publish when more of the month's rows were rejected (%).
-            Empty: the setting VPP_MAX_REJECTED_PERCENT.
-        allow_failed_imports: Publish although a file that could matter could not be read.
-        preview: Publish nothing; show what would change, and the digest to close the month with.
+        vpps: Report on these VPPs only (ids or names). Empty: on all.
+        as_of: Use the registry as it was recorded at this moment, market time unless it has an
+            offset. Empty: as it is recorded now.
+        max_rejected_percent: Publish nothing if more of the month's rows than this were rejected
+            (%). Empty: the setting VPP_MAX_REJECTED_PERCENT.
+        allow_failed_imports: Publish even if a file that could matter could not be read.
+        preview: Publish nothing. Show what would change, and the digest to close the month with.
         what_if: A preview with other terms for some VPPs, on all days of the month.
     """
     settings = Settings()

@@ -1,8 +1,8 @@
-"""The story of a settlement run, told once: what happens, in which order, and the ifs.
+"""The story of a settlement run: what happens, in which order, and under which conditions.
 
 `settle_and_publish` is the run; `preview` and `find_late_data` go the same way with a store that
-keeps what it writes on this machine. The flows call these as Prefect tasks with retries; the line
-program and the tests call them as they are, which is why this file stands apart from the flow of
+keeps what it writes on this machine. In a flow the stages are Prefect tasks with retries. The line
+program and the tests call the same functions without Prefect, which is why this file is apart from
 `settle.py`: it loads nothing of Prefect.
 
     inbox -> imports -> the month's inputs -> settlement -> draft revisions -> published reports
@@ -36,11 +36,11 @@ ROUNDS = 5  # of listing and importing, or of settling and losing the race to pu
 def settle_and_publish(run: Run) -> None:
     """Import what is new, settle the month, and publish each report that changed.
 
-    What is published is read before the inbox is. So if somebody else publishes meanwhile, it may
-    be from newer inputs, and everything is done again on top of it.
+    What is published is read before the inbox is. If somebody else publishes in the meantime, it
+    may be from newer inputs, so everything is done again on top of it.
 
     Raises:
-        Refused: the inputs cannot be trusted, the month is closed, or others were always faster.
+        Refused: the inputs cannot be trusted, the month is closed, or others were faster each time.
     """
     for _ in range(ROUNDS):
         published = stages.read_published(run.store, run.month)
@@ -67,14 +67,15 @@ def settle_and_publish(run: Run) -> None:
             continue
         return run.end_published(draft, reports)
     raise Refused(
-        f"{run.month} was published by others {ROUNDS} times meanwhile; run it again later"
+        f"{run.month} was published by others {ROUNDS} times in the meantime; run it again later"
     )
 
 
 def preview(run: Run) -> None:
     """Settle a month and compare it with what is published; write nothing but the run's record.
 
-    Files that are not imported yet are imported to a folder of this machine, which is then gone.
+    Files that are not imported yet are imported to a folder of this machine, which is deleted
+    afterwards.
     """
     with scratch_store(run.store) as store:
         published = stages.read_published(store, run.month)
@@ -93,11 +94,12 @@ def preview(run: Run) -> None:
 def import_new_files(store: ObjectStore, folder: str = "") -> tuple[Inbox, ImportCounts]:
     """Import all that is new in a folder of the inbox.
 
-    Where a file is replaced before it is read, all is listed again; what arrives meanwhile is for
-    the next run.
+    Where a file is replaced before it is read, the inbox is listed again. What arrives in the
+    meantime is for the next run.
 
     Returns:
-        The inbox with all of it imported, and how many rows became events, and did not, by reason.
+        The inbox with all of it imported; how many rows became events, and how many did not, by
+        reason.
     """
     frames: list[pl.DataFrame] = []
     inbox = stages.list_inbox(store, folder)
@@ -175,6 +177,6 @@ def _late_data(
 
 @contextmanager
 def scratch_store(store: ObjectStore) -> Iterator[ScratchStore]:
-    """Give a store that reads what is on S3 and keeps what it writes here, until it is gone."""
+    """Give a store that reads from S3 and keeps what it writes here, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="vpp-scratch-") as folder:
         yield ScratchStore(store.settings, Path(folder))

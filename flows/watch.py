@@ -2,8 +2,8 @@
 
 Settles closed months and the last six with today's inputs, on this machine, and says what would
 change; nothing is published. Writes the artifact `late-data`, and an event for each month that
-would change. Scheduled each day at 07:00; a month whose inputs are what they were costs a few reads
-and a listing.
+would change. Scheduled each day at 07:00. A month with unchanged inputs costs a few reads and a
+listing.
 """
 
 from prefect import flow

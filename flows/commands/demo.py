@@ -1,7 +1,7 @@
 """The whole thing on this machine: `make demo`.
 
 Starts an embedded S3 and a temporary Prefect server, loads the data set of `data/demo`, settles
-2025-09 and backfills the three months before, and prints what came of it. Nothing is left running;
+2025-09, backfills the three months before, and prints the results. Nothing is left running;
 a copy of what was published is left in `build/demo`, replaced at each run.
 """
 
@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data" / "demo"
 COPY = ROOT / "build" / "demo"
 MONTH = "2025-09"
+# The late file has 24 bad rows among 56, as the data README says; the other files have none.
+MOST_REJECTED_PERCENT = 50
 EARLIER = ("2025-06", "2025-08")
 
 _started = time.monotonic()
@@ -45,7 +47,7 @@ def table(head: list[str], body: list[list[Any]]) -> None:
 
 
 def load(store: ObjectStore) -> None:
-    """Put the data set where an operator's systems would: the inbox, and a file of changes."""
+    """Put the data set where an operator's systems would: event files, and a file of changes."""
     for path in sorted((DATA / "events").rglob("*.csv*")):
         store.upload(path, f"events/{path.relative_to(DATA / 'events').as_posix()}")
     store.upload(DATA / "registry.jsonl", "registry/uploads/demo.jsonl")
@@ -138,9 +140,9 @@ def main() -> None:
         from flows.registry import import_registry
         from flows.settle import settle_month
 
-        imported = import_registry("registry/uploads/demo.jsonl")
+        imported: Any = import_registry("registry/uploads/demo.jsonl")
         say(f"registry: {imported['changes']} changes recorded; settling {MONTH}")
-        settle_month(MONTH)
+        settle_month(MONTH, max_rejected_percent=MOST_REJECTED_PERCENT)
         say(f"{MONTH} is settled; backfilling {EARLIER[0]} to {EARLIER[1]}")
         backfill(*EARLIER)
         say("done")

@@ -12,7 +12,7 @@ Lines, in any case, with or without a number in front:
     Exit
 
 A second Create of the same name, NMI or serial updates it. Reports go to standard output as JSON,
-everything else to standard error. All lines are checked before the first takes effect; one that
+everything else to standard error. All lines are checked before the first takes effect. A line that
 makes no sense is named, and the exit status is 2. Unless VPP_BUCKET or an S3 endpoint is set, an
 embedded S3 is used, and everything but the output is gone afterwards. No Prefect is needed.
 
@@ -70,7 +70,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Step:
-    """What one or more lines come to: changes to append, a file to import, or a report to make."""
+    """What one or more lines ask for: changes to append, a file to import, or a report to make."""
 
     line: Line
     changes: list[tuple[int, Change | Refused]]
@@ -82,7 +82,7 @@ def read_lines(text: Iterable[str]) -> list[Line]:
     """Read instructions up to Exit.
 
     Raises:
-        Refused: a line is none; the message names it and says what was expected.
+        Refused: a line is no instruction; the message names it and says what was expected.
     """
     lines = []
     for number, raw in enumerate(text, 1):

@@ -1,7 +1,7 @@
 """What changed from one revision of a report to another, and why: `r<n>.diff.json`.
 
-The causes are read off what the two revisions rest on: the files in the reports themselves, the
-lines of the registry that each run saw, and the version of the rule.
+The causes come from what the two revisions rest on: the files that the reports name, the lines of
+the registry that each run saw, and the version of the rule.
 """
 
 import json
@@ -70,7 +70,7 @@ class Cause(_Model):
 
 
 class Difference(_Model):
-    """What is not as it was in the revision before, in AUD and kWh; all else is as it was."""
+    """What differs from the revision before, in AUD and kWh; all else is the same."""
 
     vpp: str
     vpp_id: str
@@ -143,9 +143,9 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Values]
 
 
 def _file_causes(before: list[Input], after: list[Input]) -> Iterable[Cause]:
-    was, is_ = ({file["key"]: file for file in files} for files in (before, after))
-    for key in sorted(was.keys() | is_.keys()):
-        old, new = was.get(key), is_.get(key)
+    old_files, new_files = ({file["key"]: file for file in files} for files in (before, after))
+    for key in sorted(old_files.keys() | new_files.keys()):
+        old, new = old_files.get(key), new_files.get(key)
         if old and new and old["etag"] == new["etag"]:
             continue
         yield Cause(
@@ -167,10 +167,10 @@ def _rule_causes(before: int | None, after: int | None) -> Iterable[Cause]:
 
 
 def _registry_causes(
-    seen: int, sees: int, log: list[bytes], before: Report, after: Report
+    old_seq: int, new_seq: int, log: list[bytes], before: Report, after: Report
 ) -> Iterable[Cause]:
     """Yield the changes that one run saw and the other did not, of this VPP and its sites."""
-    lines = log[min(seen, sees) : max(seen, sees)]
+    lines = log[min(old_seq, new_seq) : max(old_seq, new_seq)]
     nmis = {*before.sites, *after.sites}
     if not lines:
         return
@@ -185,7 +185,7 @@ def _registry_causes(
         nmi = change.get("nmi") or places.get(change.get("serial"))
         if change.get("vpp") == after.settlement.vpp_id or nmi in nmis:
             yield Cause(
-                cause="registry change" if sees > seen else "registry change not seen",
+                cause="registry change" if new_seq > old_seq else "registry change not seen",
                 seq=change["seq"],
                 change=change,
             )

@@ -2,7 +2,7 @@
 
     Refused           a person has to change something     never retried; ends a run as failed
     Unreadable        one inbox object cannot be read      never retried; becomes a failed import
-    CheckFailed       the books do not balance             never retried; a fault of ours
+    CheckFailed       the books do not balance             never retried; a fault of this program
     LostRace          somebody else wrote first            the caller reads again, a few times
     ChangedMeanwhile  an object was replaced while read    the caller lists again, a few times
 
@@ -11,9 +11,9 @@ All else that is retried is S3 or the network, by boto3 and then by the stage (`
 
 
 class Refused(Exception):
-    """What was asked for does not fit; nothing was written. The message says what to do.
+    """The request does not fit; nothing was written. The message says what to do.
 
-    Flows let it end the run as failed; programs print the message alone.
+    A flow ends as failed with it; a program prints the message alone.
     """
 
 
@@ -22,7 +22,10 @@ class Unreadable(Exception):
 
 
 class CheckFailed(Exception):
-    """What must always hold does not: a fault of ours or a damaged object. Nothing is published."""
+    """What must always hold does not: a fault of this program, or a damaged object.
+
+    Nothing is published.
+    """
 
 
 class LostRace(Exception):

@@ -1,16 +1,23 @@
-"""Where things are on S3: every key is made here. All stand under VPP_PREFIX, which no key names.
+"""Where things are on S3: every key is made here, without VPP_PREFIX, which all of them are below.
 
 Each prefix is written by one room, as the package docstring of `tasks` says.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from tasks.core.month import Month
 
 EVENTS = "events/"
 REGISTRY_LOG = "registry/changes.jsonl"
+REGISTRY_UPLOADS = "registry/uploads/"
 CATALOG = "imports/catalog.parquet"
 MONTH_RECORDS = "months/"
+
+
+def registry_list(day: date, as_of: datetime | None = None) -> str:
+    """Return where the registry is listed as it is on a day, or as it was known at a moment."""
+    known = f"-as-of-{as_of.astimezone(UTC):%Y%m%dT%H%M%SZ}" if as_of else ""
+    return f"registry/lists/{day}{known}.csv"
 
 
 def import_part(import_id: str, name: str) -> str:
@@ -40,7 +47,7 @@ def report(month: Month, vpp: str, revision: int | None = None) -> str:
 
 
 def difference(month: Month, vpp: str, revision: int) -> str:
-    """Return where it says how a revision differs from the one before, and why."""
+    """Return where the differences of a revision from the one before are, with their causes."""
     return f"{reports(month)}{vpp}/r{revision}.diff.json"
 
 

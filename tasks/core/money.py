@@ -1,6 +1,6 @@
-"""Dividing money: the one place where what cannot be divided evenly is handed out.
+"""Dividing money: the one place where cents that do not divide evenly are handed out.
 
-Everything before is products and sums of decimals. The pool's split is a true fraction, with
+Everything before this is products and sums of decimals. The pool's split is a true fraction, with
 another denominator each day that capacity changes, so the sums here are Python's whole numbers
 over one common denominator: exact, however many digits that takes (DuckDB's integers end at 128
 bits, its decimals at 38 digits, and thirty days of different capacities need more).
@@ -70,8 +70,8 @@ def allot_cents(numerators: Sequence[int], denominator: int, total_cents: int) -
     """Round amounts to cents that add up to exactly `total_cents`, by largest remainder.
 
     Step 8 of the rule: everyone gets the floor; the cents still missing go one each to the largest
-    fractions (ties: who stands first). A cent too many is taken from the smallest fraction (ties:
-    who stands last).
+    fractions (ties: the first in NMI order). A cent too many is taken from the smallest fraction
+    (ties: the last).
 
     Args:
         numerators: the exact amounts in cents times `denominator`, in NMI order.

@@ -1,8 +1,8 @@
 """The record of a month: which revisions there are, what each rests on, and whether it is closed.
 
-It is one object a month (`months/<month>.json`), only ever replaced if it is still what was read. A
-run claims its revisions here before it writes them, and a month is closed here; so of a run that
-publishes and a person who closes, one is first, and the other one sees it.
+It is one object a month (`months/<month>.json`), which is replaced only if it is still what was
+read. A run claims its revisions here before it writes them, and a month is closed here. So of a run
+that publishes and a person who closes, one is first, and the other one sees it.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ class _Model(BaseModel):
 
 
 class Revision(_Model):
-    """One revision of a VPP's report: what it says, and the run that knows its inputs."""
+    """One revision of a VPP's report, and the record of its run, which has the inputs."""
 
     digest: str
     run_record: str
@@ -59,7 +59,10 @@ class MonthRecord(_Model):
     @property
     def digest(self) -> str:
         """Say in 16 characters what all current reports say, whatever their revision numbers."""
-        current = (f"{vpp} {of[max(of)].digest}\n" for vpp, of in sorted(self.revisions.items()))
+        current = (
+            f"{vpp} {revisions[max(revisions)].digest}\n"
+            for vpp, revisions in sorted(self.revisions.items())
+        )
         return sha256("".join(current).encode()).hexdigest()[:16]
 
     def last_revision(self, vpp: str) -> int:

@@ -7,6 +7,14 @@ digit, and names the same site as the ten before it. Source: AEMO, NMI procedure
 import re
 
 NMI_PATTERN = "[0-9A-HJ-NP-Z]{10}"
+# What the NMIs of a market region begin with (AEMO's allocation list); the ACT is in NSW1.
+REGION_BLOCKS = {
+    "NSW1": ("4", "N", "7001"),
+    "QLD1": ("30", "31", "Q"),
+    "VIC1": ("60", "61", "62", "63", "64", "65", "V"),
+    "SA1": ("200", "201", "202", "S"),
+    "TAS1": ("8000", "8590", "T"),
+}
 
 
 def check_digit(nmi: str) -> str:
@@ -37,23 +45,7 @@ def canonical_nmi(text: str) -> str:
     return nmi[:10]
 
 
-# Which region an NMI's first characters are allocated to (AEMO, NMI allocation list). The ACT's
-# (7001, NGGG) are in NSW1. A longer beginning comes before a shorter one.
-_REGIONS = {
-    **dict.fromkeys(("4", "N", "7001"), "NSW1"),
-    **dict.fromkeys(("30", "31", "Q"), "QLD1"),
-    **dict.fromkeys(("60", "61", "62", "63", "64", "65", "V"), "VIC1"),
-    **dict.fromkeys(("200", "201", "202", "S"), "SA1"),
-    **dict.fromkeys(("8000", "8590", "T"), "TAS1"),
-}
-
-
-def region_of(nmi: str) -> str | None:
-    """Return the market region of a ten-character NMI by its allocation block; None if unknown.
-
-    '2001985732' -> 'SA1'. It is a default: who knows better says so in the registry.
-    """
-    for length in (4, 3, 2, 1):
-        if region := _REGIONS.get(nmi[:length]):
-            return region
-    return None
+def default_region(nmi: str) -> str | None:
+    """Return the market region whose block an NMI is from; None: it is from none of them."""
+    found = (region for region, blocks in REGION_BLOCKS.items() if nmi.startswith(blocks))
+    return next(found, None)

@@ -14,8 +14,8 @@ from typing_extensions import TypedDict  # pydantic reads the one of `typing` fr
 
 SCHEMA_VERSION = 1
 
-# Sums are over; what is left is to write a number down. Cents below 2^53 come out as the shortest
-# decimal that reads back as the same number, so with at most two decimals.
+# Nothing is added up after this; the numbers are only written down. Cents below 2^53 come out as
+# the shortest decimal that reads back as the same number, so with at most two decimals.
 _as_number = PlainSerializer(float, return_type=float)
 Aud = Annotated[Decimal, Field(decimal_places=2), _as_number]
 Kwh = Annotated[Decimal, Field(ge=0), _as_number]
@@ -92,7 +92,9 @@ class Settlement(_Model):
     registry_seq: int = Field(
         description="The last change of the registry that bears on this report."
     )
-    rejected_rows: int = Field(description="Rejected rows of the files in `inputs`, of any month.")
+    rejected_rows: int = Field(
+        description="Rejected rows of the month that name one of the sites above."
+    )
     unassigned_events: int = Field(
         description="Events of the sites above on days on which they were in no VPP."
     )

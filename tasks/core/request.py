@@ -1,4 +1,4 @@
-"""What a settlement is asked for: which VPPs, as of when, under which conditions and terms."""
+"""The request for a settlement: which VPPs, as of when, under which conditions and terms."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.core.registry import ChargeEvents, Fee, NegativeBalances, Percentage
+from tasks.core.change_fields import ChargeEvents, Fee, NegativeBalances, Percentage
 
 
 class WhatIf(BaseModel):
@@ -27,9 +27,10 @@ class WhatIf(BaseModel):
 
 @dataclass(frozen=True)
 class SettlementRequest:
-    """A settlement as it was asked for, with its defaults filled in.
+    """A request for a settlement, with its defaults filled in.
 
-    `vpps` are ids or names; none: all. `as_of` is the moment as of which the registry is used.
+    `vpps` are ids or names; empty: all. `as_of`: only changes of the registry that were recorded by
+    this moment are seen.
     """
 
     as_of: datetime

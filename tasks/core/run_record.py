@@ -1,8 +1,9 @@
 """The record of a settlement run: `runs/<month>/<started>-<run id>.json`.
 
-What a run has to say for itself, however it ended, for longer than Prefect's database. A run that
-got as far as a settlement also says what it was settled from: a published revision is made again
-from that. Records of earlier versions are read too; what they do not have is not there.
+What a run did, and how it ended; it is kept for longer than Prefect's database. The record of a run
+that got as far as a settlement also has what the month was settled from: a published revision is
+made again from that. Records of earlier versions are read too, without the fields that they do not
+have.
 """
 
 from datetime import UTC, date, datetime
@@ -29,7 +30,7 @@ class SettledFile(TypedDict):
     key: str
     etag: str
     import_id: str
-    rejected_rows: Annotated[int, Field(description="Its rejected rows, less those corrected.")]
+    rejected_rows: Annotated[int, Field(description="Its rejected rows of the month.")]
     rows: Annotated[int, Field(description="All its rows, of any month.")]
     imported: Annotated[int, Field(description="Those of them that are events.")]
 
@@ -104,7 +105,7 @@ class VppDifference(_Model):
 
 
 class RunRecord(_Model):
-    """What every run says."""
+    """What every run records."""
 
     month: str
     run_id: str
@@ -129,8 +130,17 @@ class RunRecord(_Model):
     reason: str | None = Field(default=None, description="Why it was refused or failed.")
 
     def to_bytes(self) -> bytes:
-        """Return the record as it is stored: what was never said is left out."""
+        """Return the record as it is stored: fields that were never set are left out."""
         return (self.model_dump_json(indent=2, exclude_unset=True) + "\n").encode()
+
+
+@with_config(ConfigDict(extra="ignore"))
+class Correction(TypedDict):
+    """An event that counts in the place of a rejected row."""
+
+    key: str
+    line: int
+    rejected_id: str
 
 
 class InputFacts(_Model):
@@ -139,7 +149,10 @@ class InputFacts(_Model):
     rejected: list[FileRejects]
     rejected_rows: int
     at_stake: AtStake
-    corrected_rows: int = Field(description="Rejected rows that another file corrects.")
+    corrected_rows: int = Field(description="Events that count in the place of a rejected row.")
+    open_rows: int = Field(
+        default=0, description="Rows of uploaded lists of rejected rows that are as they were."
+    )
     duplicates: list[DuplicateFile]
     failed_imports: list[FailedFile]
 
@@ -153,13 +166,17 @@ class SettlementFacts(InputFacts):
     rule_version: int | None = Field(default=None, description="None: before there were several.")
     files: list[SettledFile]
     rows: int = Field(description="All rows of these files, of any month.")
+    corrections: list[Correction] = []
+    rejected_by_site: dict[str, int] = Field(
+        default={}, description="Rejected rows of the month by NMI, where that can be read."
+    )
     settled_events: int
     unassigned_events: int
     unassigned: list[UnassignedSite]
 
 
 class SettledRunRecord(SettlementFacts, RunRecord):
-    """What a run says that got as far as a settlement."""
+    """What a run records that got as far as a settlement."""
 
 
 AnyRunRecord = SettledRunRecord | RunRecord
@@ -170,7 +187,7 @@ def parse_run_record(data: bytes) -> AnyRunRecord:
     """Read a run's record; a SettledRunRecord where it got as far as a settlement.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is no run record.
     """
     return _RECORD.validate_json(data)
 

@@ -10,7 +10,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """The settings of one process, read once."""
+    """The settings as the environment has them when an instance is made.
+
+    One is made wherever it is needed. As long as a process does not change its own environment, all
+    of them are equal.
+    """
 
     model_config = SettingsConfigDict(env_prefix="VPP_", frozen=True)
 
@@ -30,5 +34,5 @@ class Settings(BaseSettings):
         "", description="A running Dask or Ray cluster. Empty: a local one for the run."
     )
     presign_seconds: int = Field(
-        3600, ge=1, le=604800, description="How long links for upload and download hold (s)."
+        3600, ge=1, le=604800, description="How long presigned links are valid (s)."
     )

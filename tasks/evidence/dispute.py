@@ -1,7 +1,7 @@
 """The dispute bundle: one zip with all that one site's owner needs to check a statement.
 
-It names no other site. What is in it is taken by name from what is known to be this site's or the
-whole VPP's, never left over from something larger; and a file whose name gives another site away is
+It names no other site. What is in it is taken by name from what belongs to this site or to the
+whole VPP, never left over from something larger. A file whose name would reveal another site is
 called by a number. The same explanation gives the same bytes: fixed times, and nothing compressed,
 since what deflate makes of it differs between versions of zlib.
 """
@@ -20,7 +20,8 @@ from tasks.core.registry import (
     AssignSite,
     Change,
     CreateSite,
-    parse_change,
+    WithdrawChange,
+    recorded_change,
 )
 from tasks.evidence.explanation import (
     Day,
@@ -59,7 +60,7 @@ def put_bundle(store: ObjectStore, explained: Explained) -> str:
 
 def bundle(explained: Explained) -> bytes:
     """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
-    changes = [(parse_change(line), line) for line in explained.pins.registry.splitlines()]
+    changes = [(recorded_change(line), line) for line in explained.pins.registry.splitlines()]
     names = _names(explained, [change for change, _ in changes])
     case = _renamed(explained.explanation, names)
     files = {
@@ -143,7 +144,12 @@ def _history(explained: Explained, changes: list[tuple[Change, bytes]]) -> Itera
     for change, line in recorded:
         is_elsewhere = isinstance(change, AddBattery) and change.nmi != nmi
         if change.entity() in of_site and not is_elsewhere:
-            yield line
+            yield line if not isinstance(change, WithdrawChange) else _without_reason(change)
+
+
+def _without_reason(change: WithdrawChange) -> bytes:
+    """Return the line of a withdrawal without the note on why, which may name another site."""
+    return change.model_copy(update={"reason": "not shown here"}).line().encode()
 
 
 def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
 
 
 def how_to_check(case: Explanation) -> str:
-    """Tell how to check the statement by hand, with its numbers."""
+    """Say how to check the statement by hand, with its numbers."""
     events = [event for day in case.days for event in day.events]
     cost_only = [event for event in events if event.is_cost_only]
     first, last = case.days[0].day, case.days[-1].day
@@ -187,7 +193,7 @@ def how_to_check(case: Explanation) -> str:
         f"{shown_aud(case.before_fees_cents)} before fees, "
         f"{shown_aud(case.fee_cents)} fee, "
         f"{shown_aud(case.after_fees_cents)} after fees.\n"
-        "Amounts below are in cents. What is shown with four decimals is rounded for the eye; "
+        "Amounts below are in cents. Numbers with four decimals are rounded for display; "
         "`explanation.json` has every number exactly.",
         "## 1. The events\n\n"
         f"`events.csv` has all {len(events)} of them, with the file and the line that each came "
@@ -225,7 +231,8 @@ def how_to_check(case: Explanation) -> str:
         "## 6. What it rests on\n\n"
         "`registry.jsonl` is what was recorded of the site, its batteries and its VPPs' terms: on "
         "each day the change with the latest `effective_from` up to it holds; among equals the "
-        "last. `run.json` names the files by ETag (of an ordinary upload, its MD5) and the run.\n\n"
+        "last; one that a withdraw-change names does not hold at all. `run.json` names the files "
+        "by ETag (of an ordinary upload, its MD5) and the run.\n\n"
         "Two numbers a day are of all sites together and cannot be checked from here: the VPP's "
         "revenue and its capacity. Other sites are not named. The operator can recompute the whole "
         f"report from its inputs with verify-report ({case.vpp_id}, {case.month}, revision "

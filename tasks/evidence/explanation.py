@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import duckdb
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from tasks.core import keys
@@ -53,7 +54,7 @@ def exact(amount: Fraction) -> str:
 
 
 def shown(amount: Fraction, places: int = 4) -> str:
-    """Write a number for the eye, rounded; its sums are not made of what is shown."""
+    """Write a number for display, rounded; sums are not made of what is shown."""
     scaled = Decimal(round(amount * 10**places))
     return format(scaled.scaleb(-places, Context(prec=200)), ",f")
 
@@ -146,7 +147,7 @@ def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list
 
     Raises:
         Refused: it is not published, a site is not in it, or it is not what its inputs give.
-        CheckFailed: the explanation does not add up to the report: a fault of ours.
+        CheckFailed: the explanation does not add up to the report: a fault of this program.
     """
     key, published = read_report(store, month, vpp)
     revision = revision_of(key, published)
@@ -254,6 +255,8 @@ def _valued_events(
         store.download(
             [keys.import_part(import_id, "events.parquet") for import_id in imports], paths
         )
+        for path in paths:
+            _add_rejected_id(path)
         connection.execute("create schema if not exists single")
         connection.execute(
             f"create or replace table single.month_events as {sql('explanation/site_events')}",
@@ -264,11 +267,18 @@ def _valued_events(
                 "last_day": month.last_day,
             },
         )
-    # The statement that places the daily sums finds the single events in their stead.
+    # The statement that values the daily sums finds the single events in their place.
     connection.execute("set search_path = 'single,main'")
     valued = rows(connection, sql("events/valued_days"))
     connection.execute("set search_path = 'main'")
     return sorted(valued, key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"]))
+
+
+def _add_rejected_id(path: Path) -> None:
+    """Add the column to the events of the first reader, which did not keep it."""
+    if "rejected_id" not in pl.read_parquet_schema(path):
+        events = pl.read_parquet(path)
+        events.with_columns(pl.lit(None, pl.String).alias("rejected_id")).write_parquet(path)
 
 
 def _event(valued: dict[str, Any]) -> Event:
@@ -442,5 +452,5 @@ def rounding(case: Explanation) -> str:
 
 
 def shown_aud(cents: int) -> str:
-    """Write cents as AUD for the eye."""
+    """Write cents as AUD for display."""
     return f"{aud(cents):,f}"

@@ -39,6 +39,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from tasks.core.errors import Unreadable
+from tasks.core.nmi import REGION_BLOCKS
 
 REASONS = {
     "header": "no I row of its table stands above it, so that nobody knows its columns",
@@ -57,7 +58,7 @@ IGNORED = {
     "intervention": "it is the price of an intervention run",
     "period_type": "its PERIODTYPE is not TRADE",
 }
-REGIONS = ("NSW1", "QLD1", "VIC1", "SA1", "TAS1")
+REGIONS = frozenset(REGION_BLOCKS)
 FIVE_MINUTES_SINCE = datetime(2021, 10, 1)  # noqa: DTZ001  in market time, as all here
 
 # One row per price. `number` counts the day's intervals of `interval_minutes` from 1; interval i

@@ -1,6 +1,6 @@
 """An S3 server inside this process, for the demo, the line program and the tests.
 
-It speaks the real protocol over HTTP and keeps conditional writes honestly, but it lives in memory
+It speaks the real protocol over HTTP and honours conditional writes, but it is in memory
 and accepts any credentials: it is no place for anybody's data.
 """
 

@@ -1,10 +1,11 @@
-"""S3, as far as we need it: listing, whole and streamed reads, and writes that can lose a race."""
+"""What is used of S3: listings, whole and streamed reads, and writes that can lose a race."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,6 +61,20 @@ class ObjectStore:
             max_pool_connections=_PARALLEL_REQUESTS,
         )
         self.client: S3Client = boto3.client("s3", config=config, **client_options)
+        self._date: str | None = None
+        self.client.meta.events.register("after-call.s3", self._note_date)
+
+    def _note_date(self, parsed: dict[str, Any], **_: Any) -> None:
+        headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self._date = headers.get("date", self._date)
+
+    @property
+    def clock(self) -> datetime | None:
+        """Return what the store's clock said in its last answer, to the second, if it did."""
+        try:
+            return parsedate_to_datetime(self._date) if self._date else None
+        except ValueError:
+            return None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process as the settings that it is made from."""
@@ -121,7 +136,7 @@ class ObjectStore:
         manager does, and reads in ranges, which cannot be hashed and unpacked on the way.
 
         Raises:
-            ChangedMeanwhile: the object has another ETag by now, or is gone.
+            ChangedMeanwhile: the object has another ETag now, or was deleted.
         """
         offset, broken = 0, 0
         rest: dict[str, Any] = {}
@@ -160,11 +175,11 @@ class ObjectStore:
     def write_if(self, key: str, data: bytes, etag: str | None) -> str:
         """Write an object if it still has this ETag, or (None) if there is none; return its ETag.
 
-        A write whose answer got lost is repeated by boto3 and then loses against itself; so a lost
-        race is looked at once more before it is called lost.
+        A write whose answer got lost is repeated by boto3 and then loses against itself. So the
+        object is read before a race is called lost.
 
         Raises:
-            LostRace: it has another ETag by now.
+            LostRace: it has another ETag now.
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
@@ -213,7 +228,7 @@ class ObjectStore:
         self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
     def download(self, keys: Sequence[str], paths: Sequence[Path]) -> None:
-        """Bring immutable objects to files, some at a time.
+        """Download immutable objects to files, several at a time.
 
         Raises:
             Refused: one is missing.
@@ -253,7 +268,7 @@ class ScratchStore(ObjectStore):
         self._path(key).write_bytes(data)
 
     def write_if(self, key: str, data: bytes, etag: str | None) -> str:
-        """Keep it here; nobody else does."""
+        """Keep it here, where nobody else writes."""
         self.write(key, data)
         return "scratch"
 

@@ -12,7 +12,7 @@ import duckdb
 
 @cache
 def sql(name: str) -> str:
-    """Return the statement of a file under `tasks/sql`: 'allocation/site_days'."""
+    """Return the statement of a file under `tasks/sql`: 'allocation/pools'."""
     return files("tasks").joinpath("sql", f"{name}.sql").read_text()
 
 

@@ -1,8 +1,8 @@
 """Closing a month: its published revisions are fixed until somebody reopens it, for a reason.
 
 A month is closed with the digest that a preview showed, so that what is fixed is what was approved.
-Claims and closings are written to the same record, each only over what it has read; so a run that
-publishes and a person who closes can't both be first, and the second one sees the other.
+Claims and closings are written to the same record, each only over what it has read. So a run that
+publishes and a person who closes cannot both be first, and the second one sees the other.
 """
 
 from datetime import UTC, datetime
@@ -27,8 +27,8 @@ def close(store: ObjectStore, month: Month, expect: str, by: str) -> Closing:
         by: who closes it.
 
     Raises:
-        Refused: nothing is published, or not all of it yet; it says something else than what was
-            approved; or the month is closed.
+        Refused: nothing is published, or not all of it yet; it is not what was approved; or the
+            month is closed already.
     """
     for _ in range(_ROUNDS):
         published = read_published(store, month)
@@ -45,7 +45,7 @@ def close(store: ObjectStore, month: Month, expect: str, by: str) -> Closing:
             )
         if missing := [vpp for vpp in record.revisions if not is_current(store, published, vpp)]:
             raise Refused(
-                f"{month} is being published at this moment, or a run died over it: "
+                f"{month} is being published at this moment, or a run died while it did so: "
                 f"{', '.join(missing)} is not there yet; run settle-month for it, then close it"
             )
         closing = Closing(action="close", at=datetime.now(UTC), by=by, digest=record.digest)
@@ -92,6 +92,6 @@ def _when(closing: Closing) -> str:
 
 def _too_busy(month: Month) -> Refused:
     return Refused(
-        f"{keys.month_record(month)} was written by others {_ROUNDS} times meanwhile; nothing "
-        "changed, run it again"
+        f"{keys.month_record(month)} was written by others {_ROUNDS} times in the meantime; "
+        "nothing changed, run it again"
     )

@@ -118,8 +118,8 @@ def _claim(store: ObjectStore, revisions: Revisions, run_record: RunRecord) -> N
     if closing and revisions.new:
         raise Refused(
             f"{published.month} was closed by {closing.by} at {closing.at:%Y-%m-%d %H:%M} UTC and "
-            f"is not published again, though {', '.join(revisions.new)} would change; preview says "
-            "what would, and reopen-month lets it"
+            f"is not published again, though {', '.join(revisions.new)} would change; a preview "
+            "shows how, and reopen-month allows it"
         )
     if revisions.record != published.record and not closing:
         write_run_record(store, revisions.run_record, run_record)
@@ -185,7 +185,7 @@ def _differences(
         if claim is None:  # it was published meanwhile, so what is claimed here will be refused
             return None
         revised = report.revised(record.last_revision(vpp))
-        if current == revised:  # a store whose ETags do not tell
+        if current == revised:  # a store whose ETags are not made from the content
             return None
         return compare(current, revised, old_basis(claim.run_record), new_basis, log)
 

@@ -1,4 +1,4 @@
-"""Run records on S3: what every settlement run has to say for itself, and the history of all."""
+"""Run records on S3: what every settlement run did, and the history of all."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def find_settled_run(store: ObjectStore, month: Month) -> str:
     """Return the key of the record of a run that settled a month for all VPPs.
 
     Raises:
-        Refused: no run has.
+        Refused: no run did.
     """
     for key, record in read_run_records(store, str(month)):
         if record.outcome in ("published", "unchanged") and not record.parameters.get("vpps"):

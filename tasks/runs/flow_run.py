@@ -1,6 +1,6 @@
-"""What a flow takes from the Prefect run that it is: its month, its turn, its name for logs.
+"""What a flow takes from its Prefect run: its month, its turn, and who started it.
 
-The flows call these; everything further down works without Prefect.
+The flows call these; the rooms below work without Prefect.
 """
 
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ def settlement_run(
 ) -> Iterator[Run]:
     """Run a settlement in its turn among others of its month.
 
-    Its record is written at the end, however it ends, and an event tells others of it.
+    Its record is written at the end, however it ends, and an event is emitted.
     """
     run = Run(open_store(), month, request, str(runtime.flow_run.id), started_by(), parameters)
     try:

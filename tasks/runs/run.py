@@ -1,4 +1,4 @@
-"""A settlement run: what it was asked for, where it reads and writes, and its record so far."""
+"""A settlement run: its request, where it reads and writes, and its record so far."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +78,7 @@ class Run:
             self.note(stages_seconds={**self.record.stages_seconds, stage: seconds})
 
     def write_record(self) -> None:
-        """Write the record as it is by now."""
+        """Write the record as it is now."""
         write_run_record(self.store, self.key, self.record_now())
         run_logger().info("run record: %s", self.key)
 

@@ -1,9 +1,9 @@
 """A stage of a run: a plain function, which inside a flow run is a Prefect task.
 
-As a task it has its retries and its ways to end: what a person can correct ends a run as failed
-with a sentence, not with a traceback, and is never retried; a network that fails is, with backoff
-and jitter. Outside a flow run (the line program, tests) a stage is its function, and nothing of
-Prefect is loaded.
+As a task it has retries: a failure of the network is retried, with backoff and jitter. What a
+person can correct is never retried: it ends a run as failed with a sentence instead of a traceback.
+Outside a flow run (the line program, tests) a stage is its function, and nothing of Prefect is
+loaded.
 """
 
 import _datetime  # type: ignore[import-not-found]
@@ -86,8 +86,8 @@ def _is_passing(task: "Task[..., Any]", task_run: "TaskRun", state: "State[Any]"
 class Stage(Generic[P, R]):
     """A stage, called like the function that it is made of, whatever state its task ends in.
 
-    Prefect gives the caller of a task that ended in a state of its own choice that state, not its
-    exception; a stage raises.
+    When a task returns a state, Prefect gives its caller that state and raises nothing. A stage
+    raises the exception that is in it.
     """
 
     def __init__(self, function: Callable[P, R], run_name: str | Callable[[], str]) -> None:

@@ -1,4 +1,4 @@
-"""What a run shows in Prefect and tells others: artifacts with stable keys, links, and events.
+"""What a run shows in Prefect: artifacts with stable keys, links, and events.
 
 Nothing here decides anything, and all of it can be made again from S3.
 """
@@ -73,7 +73,7 @@ def show_run(run: Run) -> None:
 
 
 def show_settlement(run: Run) -> None:
-    """Show a month's totals, what changed and why, what was rejected, and what took how long."""
+    """Show a month's totals, what changed and why, what was rejected, and the stages' seconds."""
     record = run.record
     assert isinstance(record, SettledRunRecord)
     is_preview = record.outcome == "preview"
@@ -131,7 +131,7 @@ def _rows(record: SettledRunRecord) -> list[str]:
         lines += ["", f"Same content twice, counted once: {files}"]
     if record.failed_imports:
         files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
-        lines += ["", f"Could not be read, and were allowed to be missing: {files}"]
+        lines += ["", f"Could not be read, which the request allowed: {files}"]
     return lines
 
 
@@ -147,8 +147,8 @@ def _rejects(
         "",
         f"{record.at_stake.aud:,.2f} AUD are at stake in the {record.at_stake.rows:,} rejected "
         "rows whose energy and tariff can be read. Correct them in "
-        f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; the rows "
-        "that stay as they are must be taken out of it.",
+        f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; rows "
+        "that are as they were stay open.",
         "",
         "| rejected rows | why | file |",
         "|--:|---|---|",
@@ -169,10 +169,7 @@ def _difference(difference: Difference) -> list[str]:
     }
     lines = [
         f"**{difference.vpp}**, revision {difference.previous_revision} -> {difference.revision}: "
-        + (
-            "; ".join(str(cause) for cause in difference.causes[:_SHOWN_CAUSES])
-            or "no cause that is known of"
-        )
+        + ("; ".join(str(cause) for cause in difference.causes[:_SHOWN_CAUSES]) or "no known cause")
     ]
     if len(difference.causes) > _SHOWN_CAUSES:
         lines[0] += f"; and {len(difference.causes) - _SHOWN_CAUSES} more causes"
@@ -189,11 +186,11 @@ def _difference(difference: Difference) -> list[str]:
 
 def show_rejected(inputs: MonthInputs) -> None:
     """Show the first rejected rows of a month, and where all of them can be corrected."""
-    first = inputs.first_rejected
+    first = inputs.rejected.head(_SHOWN_ROWS)
     if first.is_empty():
         return
     create_table_artifact(
-        first.select("key", "line", "reason", "at_stake_aud", "row")
+        first.select("rejected_id", "key", "line", "reason", "at_stake_aud", "row")
         .with_columns(
             pl.col("at_stake_aud").cast(pl.Float64).round(2), pl.col("reason").replace(REASONS)
         )
@@ -242,7 +239,7 @@ def show_explanation(explanation: Explanation) -> None:
 
 def announce_settlement(run: Run) -> None:
     """Emit `vpp.settlement.published`, or what else became of the run."""
-    said = (
+    fields = (
         "reports",
         "reason",
         "digest",
@@ -251,7 +248,7 @@ def announce_settlement(run: Run) -> None:
         "unassigned_events",
         "registry_seq",
     )
-    record = run.record.model_dump(mode="json", include=set(said), exclude_unset=True)
+    record = run.record.model_dump(mode="json", include=set(fields), exclude_unset=True)
     emit_event(
         f"vpp.settlement.{run.record.outcome}",
         resource={"prefect.resource.id": f"vpp.settlement.{run.month}"},
@@ -262,8 +259,8 @@ def announce_settlement(run: Run) -> None:
 def announce_rejected(imported: pl.DataFrame) -> None:
     """Emit `vpp.import.rejected` for each file that was not imported whole.
 
-    The label `vpp.over-limit` is 'true' where the file could not be read, or more of its rows were
-    rejected than a settlement lets pass.
+    The label `vpp.over-limit` is 'true' where the file could not be read, or where more of its rows
+    were rejected than a settlement allows.
     """
     limit = Settings().max_rejected_percent
     for file in imported.iter_rows(named=True):

@@ -27,6 +27,7 @@ def reports_on(
     statements = by_vpp("select * from vpp_statements")
     sites = by_vpp(sql("report/sites"))
     files = by_vpp(sql("report/inputs"))
+    rejected = by_vpp(sql("report/rejected"))
     terms = by_vpp(sql("report/terms"))
     seqs = by_vpp(sql("report/registry_seq"))
     return [
@@ -35,7 +36,8 @@ def reports_on(
             vpp,
             statements[vpp],
             **sites.get(vpp, {"sites": [], "unassigned_events": 0}),
-            **files.get(vpp, {"inputs": [], "rejected_rows": 0}),
+            **files.get(vpp, {"inputs": []}),
+            rejected_rows=rejected.get(vpp, {"rejected_rows": 0})["rejected_rows"],
             **terms[vpp],
             **seqs[vpp],
         )
@@ -62,9 +64,9 @@ def _report(
     sites: list[dict[str, Any]],
     **rests_on: Any,
 ) -> Report:
-    """Return a report; `rests_on` is of its part `settlement`.
+    """Return a report; `rests_on` belongs to its part `settlement`.
 
-    All that is validated at once, since a portfolio has as many sites and files as it likes.
+    All of it is validated at once, since there may be very many sites and files.
     """
     totals = {
         "total_revenue": aud(statement["total_revenue_cents"]),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, eventually, read_json, record_sample, records, reports
 from tests.through_s3 import HEADER
@@ -26,8 +27,13 @@ class Refused(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def refused(stack: Stack, settled: str) -> Refused:
+def refused(stack: Stack, settled: str, background: Background) -> Refused:
     assert settled
+    return background.result("refused", lambda: refuse(stack))
+
+
+def refuse(stack: Stack) -> Refused:
+    """Let the month be refused, and then allowed."""
     prefix, store = stack.empty_place()
     record_sample(store)
     store.write("events/dirty.csv", (HEADER + GOOD * 50 + BAD * 150).encode())
@@ -177,8 +183,10 @@ def test_the_history_is_on_s3_alone(stack: Stack, settled: str, refused: Refused
         re.match(rf"{MONTH} .{re.escape(record['started'][:19])}Z .+ published +1 +9596 ", line)
         for line in lines
     ), lines
-    told = stack.call("flows.commands.history", DIRTY_MONTH, VPP_PREFIX=refused.prefix, **nowhere)
-    first, reason, second = told.splitlines()[1:]
+    listing = stack.call(
+        "flows.commands.history", DIRTY_MONTH, VPP_PREFIX=refused.prefix, **nowhere
+    )
+    first, reason, second = listing.splitlines()[1:]
     assert " refused " in first
     assert reason.strip() == refused.message
     assert " published " in second

@@ -3,8 +3,10 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,6 +15,7 @@ import pytest
 from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
 from tasks.publication.published import read_published
+from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS
@@ -36,7 +39,7 @@ class Call(NamedTuple):
     good: dict[str, Any]
     bad: dict[str, Any]
     field: str
-    told_by: str  # "server": the request is refused; "flow": the run fails
+    refused_by: str  # "server": the request is refused; "flow": the run fails
 
 
 CALLS = [
@@ -52,6 +55,7 @@ CALLS = [
     Call(
         1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "server"
     ),
+    Call(1, "request-registry-upload", {"name": "sites.csv"}, {"name": "../a.csv"}, "name", "flow"),
     Call(
         2,
         "create-site",
@@ -73,8 +77,8 @@ CALLS = [
         2,
         "update-site",
         {"nmi": OTHER_SITE, "address": "1 Other St"},
-        {"nmi": OTHER_SITE},
-        "address",
+        {"nmi": OTHER_SITE, "region": "NSW"},
+        "region",
         "server",
     ),
     Call(
@@ -153,6 +157,8 @@ CALLS = [
     ),
     Call(5, "month-tables", {"month": MONTH}, {"month": ""}, "month", "server"),
     Call(5, "watch-months", {}, {}, "", "nobody"),  # it has no parameters
+    Call(5, "list-months", {}, {}, "", "nobody"),
+    Call(5, "list-registry", {"day": "2025-09-30"}, {"day": "30/09/2025"}, "day", "flow"),
     Call(6, "close-month", {"month": MONTH}, {"month": MONTH, "expect": ""}, "expect", "server"),
     Call(
         7,
@@ -160,6 +166,16 @@ CALLS = [
         {"month": MONTH, "reason": "a test"},
         {"month": MONTH, "reason": ""},
         "reason",
+        "server",
+    ),
+    Call(8, "redate-changes", {}, {}, "", "nobody"),
+    # One of step 3, whichever was the last.
+    Call(
+        8,
+        "withdraw-change",
+        {"seq": 11, "reason": "a test"},
+        {"seq": 0, "reason": "a test"},
+        "seq",
         "server",
     ),
 ]
@@ -175,7 +191,11 @@ class Called(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def called(stack: Stack) -> Called:
+def called(stack: Stack, background: Background) -> Called:
+    return background.result("called", lambda: call_all(stack))
+
+
+def call_all(stack: Stack) -> Called:
     """Make all good calls, in a place that is empty but for an uploaded file of changes."""
     prefix, store = stack.empty_place()
     store.write(UPLOADED, "\n".join(map(json.dumps, OTHERS)).encode())
@@ -208,7 +228,7 @@ def test_good_parameters_complete(called: Called, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [call for call in CALLS if call.told_by == "server"], ids=lambda call: str(call.name)
+    "call", [call for call in CALLS if call.refused_by == "server"], ids=lambda call: str(call.name)
 )
 def test_the_server_refuses_bad_parameters_and_names_the_field(stack: Stack, call: Call) -> None:
     answer = stack.request_run(call.name, call.bad)
@@ -220,7 +240,7 @@ def test_what_the_server_cannot_know_the_flow_refuses_before_anything_is_written
     stack: Stack, called: Called
 ) -> None:
     before = everything(called.store)
-    calls = [call for call in CALLS if call.told_by == "flow"]
+    calls = [call for call in CALLS if call.refused_by == "flow"]
     runs = [stack.run(call.name, call.bad, called.prefix) for call in calls]
     for call, state in zip(calls, stack.ended(*runs), strict=True):
         assert (call.name, state["name"]) == (call.name, "Failed")
@@ -278,7 +298,7 @@ def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:
 def readme_commands() -> Iterator[str]:
     """Yield the shell commands of the README that ask for a run."""
     for block in re.findall(r"^```\w*\n(.+?)^```", (ROOT / "README.md").read_text(), re.M | re.S):
-        if "create_flow_run" in block and "curl" in block:
+        if "create_flow_run" in block or "deployment run" in block:
             yield block
 
 
@@ -286,10 +306,19 @@ def readme_commands() -> Iterator[str]:
 @pytest.mark.usefixtures("settled")
 def test_the_readmes_request_works_as_printed(stack: Stack, command: str) -> None:
     port = str(stack.api.base_url.port)
-    shell = ["bash", "-euo", "pipefail", "-c", command.replace("4200", port)]
+    printed = {
+        "4200": port,
+        "/ID/": f"/{stack.deployments['settle-month']['id']}/",
+        ".venv/bin/": f"{Path(sys.executable).parent}/",
+    }
+    for placeholder, value in printed.items():
+        command = command.replace(placeholder, value)
+    shell = ["bash", "-euo", "pipefail", "-c", command]
     before = {run["id"] for run in settlements(stack)}
     for _ in range(10):
-        done = subprocess.run(shell, check=True, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            shell, check=True, cwd=ROOT, env=stack.environment, capture_output=True, text=True
+        )
         if "Service Unavailable" not in done.stdout:  # what a busy server on SQLite may say
             break
     [made] = [run["id"] for run in settlements(stack) if run["id"] not in before]

@@ -197,17 +197,17 @@ def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: P
     lay_out(place)
     run(settle_month, "2025-09")
     place.put("late.csv", LATE)
-    told: list[str] = []
+    refusals: list[str] = []
 
     def try_to_close() -> None:
         with pytest.raises(Refused) as refused:
             close(place.store, SEPTEMBER, digest_of(place), "Ada")
-        told.append(str(refused.value))
+        refusals.append(str(refused.value))
 
     proxy.before(r"PUT .*/r2\.json", try_to_close)
     run(settle_month, "2025-09")
-    assert told
-    assert "is being published at this moment" in told[0]
+    assert refusals
+    assert "is being published at this moment" in refusals[0]
 
 
 def test_closing_before_the_claim_wins(place: Place, proxy: Proxy) -> None:
@@ -225,7 +225,7 @@ def test_closing_before_the_claim_wins(place: Place, proxy: Proxy) -> None:
 
 
 def test_people_who_close_and_settle_at_once_leave_no_unclosed_revision(place: Place) -> None:
-    """Two settle ever other terms, two close what stands and reopen it, all at once."""
+    """Two settle other terms each time, two close what is published and reopen it, all at once."""
     lay_out(place)
     place.publish("2025-09")
     is_over, was_closed = Event(), Event()

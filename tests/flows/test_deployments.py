@@ -51,7 +51,7 @@ def prefect(environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def deployed(environment: dict[str, str]) -> str:
-    """Deploy everything, as the README has it."""
+    """Deploy everything, as flows/README.md has it."""
     prefect(environment, "work-pool", "create", "vpp", "--type", "process")
     return prefect(environment, "deploy", "--all")
 
@@ -64,6 +64,15 @@ def read(client: SyncPrefectClient, name: str) -> DeploymentResponse:
 def test_each_entrypoint_is_the_flow_of_its_deployments_name(deployment: dict[str, Any]) -> None:
     assert load(deployment).name == deployment["name"]
     assert deployment["description"].strip()
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: str(deployment["name"]))
+def test_each_deployment_is_found_by_its_tags(deployment: dict[str, Any]) -> None:
+    """The alarms go by the first; the UI's list by the second, of which one page shows ten."""
+    first, second = deployment["tags"]
+    assert first == "vpp-settlement"
+    assert second in {"everyday", "registry", "settlement"}
+    assert sum("everyday" in other["tags"] for other in DEPLOYMENTS) <= 10
 
 
 def test_all_flows_are_deployed() -> None:

@@ -61,10 +61,10 @@ def in_order(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 def process(
     lines: str, *arguments: str, python: Sequence[str] = (), folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program as a process of its own, with no S3 in its environment."""
+    """Run the program by its README name in a process of its own, with no S3 in its environment."""
     clean = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "VPP_"))}
     return subprocess.run(
-        [sys.executable, *python, "-m", "flows.commands.instructions", *arguments],
+        [sys.executable, *python, "-m", "flows.instructions", *arguments],
         input=lines,
         cwd=folder,
         env=clean,
@@ -385,7 +385,7 @@ NONSENSE = [
     ("Create VPP: A, 20, -0.3", "daily_fee_aud: ", "vpp"),
     ("Create VPP: A, 20, Infinity", "daily_fee_aud: ", "vpp"),
     ("Create VPP: A, 20, 0.00001", "daily_fee_aud: ", "vpp"),
-    ("Create VPP: ???, 20", "name: '???' has no letter or digit", "vpp"),
+    ("Create VPP: ???, 20", "name: '???' has no letter from a to z and no digit", "vpp"),
     ("Create Site: Test VPP One, 2001985732", "'Create Site: Test VPP One, 2001985732'", "site"),
     ("Create Site: Test VPP One, 2001985732, ", "'Create Site: ", "site"),
     ("Create Site: Nobody, 2001985732, X", "vpp: there is no VPP 'Nobody'", "site"),

@@ -121,7 +121,7 @@ def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
     rivals = [[*EVENTS, f"9876543210,2025-09-03,Discharge,{n},100"] for n in range(20)]
 
     def publish_another() -> None:
-        """By now the run has listed the inbox, so what it settles is not what stands next."""
+        """The run has listed the inbox, so what it settles is not what is there next."""
         publish_newer(place, rivals.pop())
         place.put("events_file.csv", rivals.pop())
         place.import_new()
@@ -129,7 +129,7 @@ def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
     for _ in range(len(rivals) // 2):
         proxy.before(r"GET .*/daily\.parquet", publish_another)
     message = refusal(settle_month, "2025-09")
-    assert message == "2025-09 was published by others 5 times meanwhile; run it again later"
+    assert message == "2025-09 was published by others 5 times in the meantime; run it again later"
     assert bytes_at(place, REPORT) == bytes_at(place, keys(place, "reports/")[-1])
 
 

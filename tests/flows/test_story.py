@@ -1,4 +1,4 @@
-"""The README's story of one month, told again: what it says is what happens."""
+"""The story of a month in flows/README.md is what happens: each number and sentence of it."""
 
 import csv
 import io
@@ -23,12 +23,11 @@ LATE = "late-corrections.csv"
 
 
 @pytest.fixture
-def told() -> str:
+def story() -> str:
     """Return the story, without its line breaks."""
-    [story] = re.findall(
-        r"^\*\*A month, from preview.*?^8\.", (ROOT / "README.md").read_text(), re.M | re.S
-    )
-    return " ".join(story.split())
+    document = (ROOT / "flows" / "README.md").read_text()
+    [chapter] = re.findall(r"^## A month, from preview.*?(?=^## )", document, re.M | re.S)
+    return " ".join(chapter.split())
 
 
 @pytest.fixture
@@ -42,12 +41,12 @@ def september(place: Place) -> Place:
     return place
 
 
-def test_the_readmes_story(september: Place, told: str) -> None:
+def test_the_story_is_what_happens(september: Place, story: str) -> None:
     place = september
 
     def says(*words: str) -> None:
         for word in words:
-            assert word in told, word
+            assert word in story, word
 
     preview = run(settle_month, MONTH, preview=True)
     totals = {report["vpp"]: report["totals"] for report in preview["reports"]}[VPP]
@@ -77,15 +76,15 @@ def test_the_readmes_story(september: Place, told: str) -> None:
 
     rejected = f"rejected/{MONTH}.csv"
     rows = list(csv.DictReader(io.StringIO(bytes_at(place, rejected).decode())))
-    says(f"{len(rows)} of that file's 56 rows are rejected, and stand in `{rejected}`")
-    mended = [row | {"DATE": "2025-09-14"} for row in rows if row["DATE"] == "14/09/2025"]
-    mended += [row | {"TARIFF": "19.25"} for row in rows if row["TARIFF"] == "19.25c"]
-    assert len(mended) == 2
+    says(f"{len(rows)} of that file's 56 rows are rejected, and listed in `{rejected}`")
+    corrections = [row | {"DATE": "2025-09-14"} for row in rows if row["DATE"] == "14/09/2025"]
+    corrections += [row | {"TARIFF": "19.25"} for row in rows if row["TARIFF"] == "19.25c"]
+    assert len(corrections) == 2
     text = io.StringIO()
-    writer = csv.DictWriter(text, mended[0])
+    writer = csv.DictWriter(text, corrections[0])
     writer.writeheader()
-    writer.writerows(mended)
-    place.store.write(f"events/{MONTH}/mended.csv", text.getvalue().encode())
+    writer.writerows(corrections)
+    place.store.write(f"events/{MONTH}/corrected.csv", text.getvalue().encode())
     run(settle_month, MONTH)
     diff = json_at(place, f"reports/{MONTH}/sydney-waratah-vpp/r3.diff.json")
     revenue = diff["totals"]["total_revenue"]

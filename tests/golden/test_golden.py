@@ -1,4 +1,4 @@
-"""What is published for the demo data, byte for byte. `make golden` writes it anew, on purpose."""
+"""What is published for the demo data, byte for byte. `make golden` writes it again, on purpose."""
 
 import json
 

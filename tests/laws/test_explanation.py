@@ -32,10 +32,10 @@ MONTH = Month(2025, 9)
 ONE, TWO = "6001000001", "6001000002"
 
 
-def check_alone(told: dict[str, Any], month: Month) -> None:
+def check_alone(case: dict[str, Any], month: Month) -> None:
     """Add up an explanation from its events, by the rule as the README has it."""
     own = pool_share = fees = Fraction(0)
-    for day in told["days"]:
+    for day in case["days"]:
         shared = Fraction(0)
         for event in day["events"]:
             value = Fraction(event["energy_kwh"]) * Fraction(event["tariff_cents_per_kwh"])
@@ -53,23 +53,23 @@ def check_alone(told: dict[str, Any], month: Month) -> None:
             assert Fraction(day["pool_cents"]) == pool
             pool_share += pool * Fraction(day["site_capacity_kwh"]) / capacity
         fees += Fraction(day["daily_fee_aud"]) * 2800 / month.days
-    assert Fraction(told["exact_cents"]) == own + pool_share
-    cents = (own + pool_share).__floor__() + told["rounding_cents"] + told["loss_lifted_cents"]
+    assert Fraction(case["exact_cents"]) == own + pool_share
+    cents = (own + pool_share).__floor__() + case["rounding_cents"] + case["loss_lifted_cents"]
     fee = min(max(cents, 0), (fees + Fraction(1, 2)).__floor__())
-    assert (told["before_fees_cents"], told["fee_cents"]) == (cents, fee)
-    assert told["after_fees_cents"] == cents - fee
+    assert (case["before_fees_cents"], case["fee_cents"]) == (cents, fee)
+    assert case["after_fees_cents"] == cents - fee
 
 
-def check_together(all_told: list[Explanation]) -> None:
+def check_together(cases: list[Explanation]) -> None:
     """Check what must hold between the explanations of all sites of a report."""
-    by_rank = sorted(all_told, key=lambda told: told.rank)
-    assert [told.rank for told in by_rank] == list(range(1, len(all_told) + 1))
-    fractions = [told.exact_cents % 1 for told in by_rank]
+    by_rank = sorted(cases, key=lambda case: case.rank)
+    assert [case.rank for case in by_rank] == list(range(1, len(cases) + 1))
+    fractions = [case.exact_cents % 1 for case in by_rank]
     assert fractions == sorted(fractions, reverse=True)
-    rounding = [told.rounding_cents for told in by_rank]
+    rounding = [case.rounding_cents for case in by_rank]
     assert rounding == sorted(rounding, reverse=True)
-    assert sum(rounding) == (all_told[0].cents_handed_out if all_told else 0)
-    days = [day for told in all_told for day in told.days]
+    assert sum(rounding) == (cases[0].cents_handed_out if cases else 0)
+    days = [day for case in cases for day in case.days]
     for one in {day.day: day for day in days}.values():
         of_day = [day for day in days if day.day == one.day]
         assert sum(day.shared_cents for day in of_day) == one.vpp_cents
@@ -85,14 +85,14 @@ def check_report(place: Place, month: str, vpp: str) -> list[Explained]:
     all_explained = explain(place.store, Month.parse(month), vpp, nmis)
     assert [one.explanation.nmi for one in all_explained] == nmis
     check_together([one.explanation for one in all_explained])
-    for told in (one.explanation for one in all_explained):
-        check_alone(json.loads(told.model_dump_json()), Month.parse(month))
-        assert Explanation.model_validate_json(told.model_dump_json()) == told
-        assert told.nmi in markdown(told)
-        site = report.sites[told.nmi]
-        assert told.before_fees_cents == Fraction(str(site.site_revenue_before_fees)) * 100
-        assert told.fee_cents == Fraction(str(site.site_daily_fee)) * 100
-        assert told.after_fees_cents == Fraction(str(site.site_revenue_after_fees)) * 100
+    for case in (one.explanation for one in all_explained):
+        check_alone(json.loads(case.model_dump_json()), Month.parse(month))
+        assert Explanation.model_validate_json(case.model_dump_json()) == case
+        assert case.nmi in markdown(case)
+        site = report.sites[case.nmi]
+        assert case.before_fees_cents == Fraction(str(site.site_revenue_before_fees)) * 100
+        assert case.fee_cents == Fraction(str(site.site_daily_fee)) * 100
+        assert case.after_fees_cents == Fraction(str(site.site_revenue_after_fees)) * 100
     return all_explained
 
 

@@ -116,7 +116,7 @@ def test_without_its_run_record_or_month_record_a_revision_is_refused(place: Pla
     with pytest.raises(Refused, match=r"runs/2025-09/.* is missing"):
         verify(place.store, MONTH, "one", 1)
     place.store.delete("months/2025-09.json")
-    with pytest.raises(Refused, match=r"months/2025-09\.json does not know revision 1 of one"):
+    with pytest.raises(Refused, match=r"months/2025-09\.json does not have revision 1 of one"):
         verify(place.store, MONTH, "one", 1)
     with pytest.raises(Refused, match="2025-09 is not settled yet"):
         put_tables(place.store, MONTH)

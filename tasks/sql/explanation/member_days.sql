@@ -1,4 +1,4 @@
--- All that the rule takes for one site on a day, besides its events: one row per member
+-- All that the rule uses for one site on a day, besides its events: one row per member
 -- day of the site in the VPP, in order.
 -- Money in cents (daily_fee_aud: AUD), capacity in kWh. own_share_of_worth is the
 -- site's part of the worth of its events; vpp_cents, vpp_capacity_kwh and pool_cents
