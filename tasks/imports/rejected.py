@@ -54,7 +54,7 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
         of_batch = faults[first:after]
         if of_batch.is_empty():
             return pl.DataFrame(schema=REJECTED_SCHEMA)
-        as_they_were = lines.join(some, on="row", how="semi", maintain_order="left")["line"]
+        as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
         again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
         given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
         parsed = (
@@ -62,10 +62,10 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
             .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
             .collect()
         )
-        assert some.height == parsed.height == as_they_were.len()
+        assert of_batch.height == parsed.height == as_they_were.len()
         return (
-            pl.concat([some, parsed], how="horizontal")
-            .with_columns(as_it_was=as_they_were, content=_contents(some, parsed, as_they_were))
+            pl.concat([of_batch, parsed], how="horizontal")
+            .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
             .select(
                 key_of(file),
                 "line",

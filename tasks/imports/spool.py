@@ -283,7 +283,7 @@ def _columns(line: bytes) -> tuple[str, ...]:
         )
     if repeated := [name for name in (*wanted, *_OPTIONAL) if names.count(name) > 1]:
         raise Unreadable(
-            f"column {', '.join(repeated)} stands twice in the first line {text[:200]!r}"
+            f"column {', '.join(repeated)} appears twice in the first line {text[:200]!r}"
         )
     return names
 
