@@ -47,7 +47,7 @@ select
     energy_kwh,
     tariff_cents_per_kwh,
     number = 1 as is_first,
-    content is not distinct from first_content as is_same
+    (content is not distinct from first_content) as is_same
 from numbered
 where rows > 1
 order by event_id, key, line

@@ -16,7 +16,9 @@ with counted as (
         count(*) as rows,
         min(line) as first_line
     from shared_rows
-    group by all
+    group by
+        key, nmi, day, second, is_discharge, energy_kwh, tariff_cents_per_kwh,
+        event_id is not null
 ),
 
 pairs as (
