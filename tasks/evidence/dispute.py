@@ -160,7 +160,7 @@ def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
-    """Return of the run record what is about the run as a whole, or about this site's files."""
+    """Return what the run record has about the run as a whole, and about this site's files."""
     record = explained.pins.record
     return {
         "key": explained.pins.key,

@@ -213,8 +213,8 @@ def _are_discharges(texts: pl.Series) -> pl.Series:
 def _decimals(texts: pl.Series, dtype: pl.Decimal) -> pl.Series:
     """Read plain decimals; null for all else.
 
-    A bare cast would take 1e3, and round a seventh decimal away in silence. Neither is possible
-    in 7 characters without an e, as most are: of those it makes nulls where there is no number.
+    A bare cast would accept 1e3, and would round a seventh decimal away without a word. Neither is
+    possible in 7 characters without an e, as most are: there it gives null for what is no number.
     """
     whole_digits = dtype.precision - dtype.scale
     longest = cast(int | None, texts.str.len_bytes().max())
@@ -236,7 +236,7 @@ _OFFSET = r"(Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])$"
 
 
 def _market_days(timezone: str) -> Callable[[pl.Series], pl.Series]:
-    """Return what reads ISO dates and date-times as days in market time; null for all else."""
+    """Return a function that reads ISO dates and date-times as days in market time, else null."""
 
     def days(texts: pl.Series) -> pl.Series:
         dates = texts.str.strip_chars()
@@ -272,6 +272,6 @@ def _market_days(timezone: str) -> Callable[[pl.Series], pl.Series]:
 
 
 def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None) -> pl.Series:
-    """Take values where the mask is true, and others, or null, where it is not or is null."""
+    """Take values where the mask is true; others, or null, where it is false or null."""
     rest = pl.Series([None], dtype=then.dtype) if otherwise is None else otherwise
     return then.zip_with(mask.fill_null(False), rest)

@@ -96,7 +96,7 @@ def _at_stake() -> pl.Expr:
 def find_corrections(files: list[SpoolFile], faults: pl.DataFrame) -> pl.DataFrame:
     """Return which events say that they correct which rejected row, as CORRECTIONS_SCHEMA has it.
 
-    An event that names no file, or no line of it, is an event like any other.
+    An event that names no file or no line is an event like any other.
     """
     found = [pl.DataFrame(schema=CORRECTIONS_SCHEMA)]
     for number, file in enumerate(files):

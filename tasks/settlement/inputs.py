@@ -1,9 +1,8 @@
 """What a month is settled from: the files that count, their rejected rows, and the registry.
 
-A rejected row comes back by a row of another file that names it: with the columns CORRECTS_FILE and
-CORRECTS_LINE besides the usual ones. All rows of a month that are still rejected are listed in
-`rejected/<month>.csv`, in just that form: correct it, upload it to the inbox, and the month is
-whole.
+A rejected row is corrected by a row of another file that names it in the columns CORRECTS_FILE and
+CORRECTS_LINE. All rows of a month that are still rejected are listed in `rejected/<month>.csv`, in
+that form. Once that list is corrected and uploaded to the inbox, the month is complete.
 """
 
 import json
@@ -43,7 +42,7 @@ _CODES = {sentence: code for code, sentence in REASONS.items()}  # as READER_VER
 
 @dataclass(frozen=True)
 class MonthInputs:
-    """All that a month is settled from.
+    """Everything that a month is settled from.
 
     `files` has the catalog's rows of the files that count, with `rejected_rows`: those that are
     not corrected; `first_rejected` has the first of these rows (REJECTED_SCHEMA). `log` is the
@@ -70,7 +69,7 @@ class MonthInputs:
 
     @cached_property
     def digest(self) -> str:
-        """Name all that the reports on all VPPs are a function of, this program included."""
+        """Return the digest of all that the reports are a function of, this program included."""
         digest = sha256(f"{self.month} {self.timezone} {_program()}".encode())
         columns = ("key", "etag", "import_id", "rejected_rows", "source")
         for file in self.files.select(columns).iter_rows():
@@ -115,7 +114,7 @@ class MonthInputs:
 
 @cache
 def _program() -> str:
-    """Name the version of this program: all files of `tasks`, and the engines."""
+    """Return the version of this program: all files of `tasks`, and the engines."""
     files = (path for path in PROGRAM.rglob("*") if path.suffix in {".py", ".sql"})
     sources = sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
     return f"{sources} {version('duckdb')} {version('polars')} {version('pydantic')}"
@@ -124,7 +123,7 @@ def _program() -> str:
 def select_inputs(
     store: ObjectStore, settings: Settings, month: Month, inbox: Inbox, as_of: datetime
 ) -> MonthInputs:
-    """Find what of the inbox counts for a month, and list its rejected rows in `rejected/`.
+    """Find which files of the inbox count for a month, and list its rejected rows in `rejected/`.
 
     Raises:
         Refused: an object is not imported yet.
@@ -213,7 +212,7 @@ def _rejects(by_reason: pl.DataFrame) -> list[FileRejects]:
 def _put_list(store: ObjectStore, month: Month, rejected: pl.LazyFrame, path: Path) -> None:
     """Put rejected rows where they can be corrected, unless they are there already.
 
-    As an event file that corrects them once its values are right.
+    The list is an event file that corrects them once its values are right.
     """
     file, line = CORRECTS
     at_stake = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
@@ -264,7 +263,7 @@ def _distinct(files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _touches(month: Month) -> pl.Expr:
-    """Say of a file whether its days touch the month, or all its rows' dates are unreadable."""
+    """Say whether a file's days touch the month, or none of its dates can be read."""
     first_day, last_day = pl.col("first_day"), pl.col("last_day")
     return (first_day.is_null() | (first_day <= month.last_day)) & (
         last_day.is_null() | (last_day >= month.first_day)
@@ -274,7 +273,7 @@ def _touches(month: Month) -> pl.Expr:
 def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[FailedFile]:
     """Return the files that could not be read and could hold events of the month.
 
-    Nobody knows which days such a file is about; but one that was last written before the month
+    Which days such a file is about cannot be known. But one that was last written before the month
     began cannot be about it.
     """
     began = datetime.combine(month.first_day, time(), ZoneInfo(timezone)).astimezone(UTC)
@@ -292,7 +291,7 @@ def _rejected(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.LazyF
 def _corrections(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """Return which events of these files correct which rows of these files, by file and line.
 
-    What corrects a row of a file that is not there any more is an event like any other.
+    An event that corrects a row of a file that is no longer there is an event like any other.
     """
     with_corrections = files.filter(pl.col("corrections") > 0)
     return (
@@ -310,7 +309,7 @@ def _scan(
     schema: dict[str, PolarsDataType],
     folder: Path,
 ) -> pl.LazyFrame:
-    """Bring a part of the files' imports here, and scan what is about them."""
+    """Download a part of the files' imports, and scan the rows that come from these files."""
     imports = files["import_id"].unique(maintain_order=True).to_list()
     paths = [folder / f"{import_id}-{name}" for import_id in imports]
     store.download([keys.import_part(import_id, name) for import_id in imports], paths)
@@ -326,7 +325,7 @@ def _scan(
 def _split_corrections(
     corrections: pl.DataFrame, rejected: pl.LazyFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the corrections that are the first of a rejected row, and all others."""
+    """Return the first correction of each rejected row, and all other corrections."""
     if corrections.is_empty():
         return corrections, corrections
     place = ("corrects_file", "corrects_line")

@@ -40,7 +40,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
     """Settle a month for all VPPs, and report on those of the request.
 
     Raises:
-        Refused: a VPP of the request is unknown. The message names those that there are.
+        Refused: a VPP of the request is unknown. The message names those that exist.
         CheckFailed: the books do not balance.
     """
     with allocated(
@@ -95,7 +95,7 @@ def allocated(
 
 
 def _daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[Path]:
-    """Bring the daily sums of the imports here, each as <import id>.parquet."""
+    """Download the daily sums of the imports, each to <import id>.parquet."""
     imports = files["import_id"].unique().sort().to_list()
     paths = [folder / f"{import_id}.parquet" for import_id in imports]
     store.download([keys.import_part(import_id, "daily.parquet") for import_id in imports], paths)

@@ -29,7 +29,7 @@ def settled(stack: Stack) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the run that dies in silence, and look last at how that was noticed.
 
-    It takes more than two minutes, which all other tests here have meanwhile.
+    That takes more than two minutes, in which all other tests here run.
     """
 
     def when(item: pytest.Function) -> int:
