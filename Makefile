@@ -24,10 +24,10 @@ demo: .venv/ready ## Settle four months of the demo data with embedded S3 and Pr
 up: .venv/ready ## Start the whole stack on this machine; Ctrl-C ends it
 	@$(BIN)/python -m flows.commands.up
 
-alarms: .venv/ready ## Apply the alarms (automations) to the Prefect server of PREFECT_API_URL
+alarms: .venv/ready ## Apply the alarms (automations) to your Prefect server, or to that of make up
 	@$(BIN)/python -m flows.commands.alarms
 
-history: .venv/ready ## List all settlement runs, from S3 alone
+history: .venv/ready ## List all settlement runs, from your S3 alone, or from that of make up
 	@$(BIN)/python -m flows.commands.history
 
 test: .venv/ready ## Run the linters and all tests

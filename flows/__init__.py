@@ -10,7 +10,9 @@ Deployed (each a flow with a typed form; `prefect.yaml` has all of them):
     ingest.py      import-events, request-upload
     reports.py     generate-report, download-report
     explain.py     explain-site, verify-report, month-tables
-    registry.py    create-vpp, create-site, add-battery, ..., import-registry
+    registry.py    create-vpp, create-site, add-battery, ..., withdraw-change, import-registry,
+                   list-registry
+    months.py      list-months
 
 Called by these:
 
@@ -23,6 +25,7 @@ Commands, which people start by hand on this machine:
     commands/up.py            make up
     commands/alarms.py        make alarms
     commands/history.py       make history
+    commands/local_stack.py   where the stack of make up is, for the commands beside it
     commands/instructions.py  the line program; `python -m flows.instructions` starts it too
 
 A flow reads top to bottom: its form, then one call a stage. What a stage does is in `tasks`; its

@@ -45,6 +45,7 @@ Words, each for one thing:
     correction       an event that says which rejected row it corrects
     registry         VPPs, sites and batteries, as a log of changes
     effective from   the day from which a change holds
+    withdrawal       a change that takes another one back, as if it had never been made
     as of            the moment by which a change must have been recorded to be seen
     terms            a VPP's percentage, daily fee and two choices
     month's inputs   the files that count for a month, and the registry as of a moment

@@ -1,9 +1,10 @@
 """Files of many registry changes, as people have them.
 
-JSON lines hold any change. A CSV file holds one kind, told by its header: sites (`nmi, vpp,
-address`) or batteries (`nmi, manufacturer, serial, capacity_kwh`), each with an optional
-`effective_from`. Column order and case are free; further columns are refused, since one that is
-misspelt would otherwise be lost.
+JSON lines hold any change. A CSV file holds one kind, which its header says: new sites (`nmi, vpp,
+address`), what is to change of sites (`nmi`, and of `address` and the meter's fields those that
+are given), or batteries (`nmi, manufacturer, serial, capacity_kwh`). The meter's fields are
+`region, channels, basis`; each kind may have `effective_from`. Column order and case are free;
+further columns are refused, since one that is misspelt would otherwise be lost.
 """
 
 import csv
@@ -13,10 +14,19 @@ from collections.abc import Iterator
 from tasks.core.errors import Refused
 from tasks.core.registry import Change, parse_change
 
-_CSV_KINDS = {
-    frozenset({"nmi", "vpp", "address"}): "create-site",
-    frozenset({"nmi", "manufacturer", "serial", "capacity_kwh"}): "add-battery",
-}
+_SHOWN_CHARACTERS = 200
+_METER_FIELDS = {"region", "channels", "basis"}
+# Of each kind of file: the change that a row is, the columns that it must have, and may have.
+_CSV_KINDS = (
+    ("create-site", {"nmi", "vpp", "address"}, _METER_FIELDS),
+    ("update-site", {"nmi"}, {"address", *_METER_FIELDS}),
+    ("add-battery", {"nmi", "manufacturer", "serial", "capacity_kwh"}, set[str]()),
+)
+_EXPECTED = (
+    "expected nmi, vpp, address (new sites, with region, channels and basis if wanted), nmi and "
+    "some of address, region, channels and basis (changes of sites), or nmi, manufacturer, serial, "
+    "capacity_kwh (batteries), each with effective_from if wanted; or a file of JSON lines"
+)
 
 
 def read_changes(data: bytes) -> Iterator[tuple[int, Change | Refused]]:
@@ -25,7 +35,7 @@ def read_changes(data: bytes) -> Iterator[tuple[int, Change | Refused]]:
     Blank lines are passed over.
 
     Raises:
-        Refused: the file is not text, or a CSV file with another header than the two.
+        Refused: the file is not text, or a CSV file with another header than these.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -44,13 +54,10 @@ def read_changes(data: bytes) -> Iterator[tuple[int, Change | Refused]]:
 
 def _csv_rows(lines: io.StringIO) -> Iterator[tuple[int, dict[str, str] | Refused]]:
     header = [name.strip().lower() for name in _fields(lines.readline())]
-    kind = _CSV_KINDS.get(frozenset(header) - {"effective_from"})
-    if kind is None or len(set(header)) != len(header):
-        raise Refused(
-            f"line 1: the header is {', '.join(header) or 'empty'}; expected nmi, vpp, address "
-            "(sites) or nmi, manufacturer, serial, capacity_kwh (batteries), each with "
-            "effective_from if wanted, or a file of JSON lines"
-        )
+    kind = _kind(header)
+    if kind is None:
+        raise Refused(f"line 1: the header is {_shown_header(header)}; {_EXPECTED}")
+    change, must_be_filled = kind
     for number, line in enumerate(lines, 2):
         try:
             row = _fields(line)
@@ -60,11 +67,27 @@ def _csv_rows(lines: io.StringIO) -> Iterator[tuple[int, dict[str, str] | Refuse
         if not any(row):
             continue
         if len(row) != len(header):
-            yield number, Refused(f"has {len(row)} fields; the header has {len(header)}")
+            yield number, Refused(f"has {len(row)} fields, but the header has {len(header)}")
         else:
             cells = zip(header, row, strict=True)
-            given = {name: cell for name, cell in cells if cell or name != "effective_from"}
-            yield number, {"change": kind, **given}
+            given = {name: cell for name, cell in cells if cell or name in must_be_filled}
+            yield number, {"change": change, **given}
+
+
+def _kind(header: list[str]) -> tuple[str, set[str]] | None:
+    """Return the change that the rows are, and the columns that must be filled."""
+    columns = set(header) - {"effective_from"}
+    if len(set(header)) < len(header) or columns == {"nmi"}:
+        return None
+    for change, needed, optional in _CSV_KINDS:
+        if needed <= columns <= needed | optional:
+            return change, needed
+    return None
+
+
+def _shown_header(header: list[str]) -> str:
+    names = ", ".join(header)
+    return f"{names[:_SHOWN_CHARACTERS]}..." if len(names) > _SHOWN_CHARACTERS else names or "empty"
 
 
 def _fields(line: str) -> list[str]:
@@ -72,4 +95,4 @@ def _fields(line: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], strict=True), [])]
     except csv.Error as error:
-        raise Refused(f"is no CSV: {error}; a quoted field must end on its line") from None
+        raise Refused(f"is not CSV: {error}; a quoted field must end on its line") from None

@@ -3,14 +3,21 @@
 Each prefix is written by one room, as the package docstring of `tasks` says.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from tasks.core.month import Month
 
 EVENTS = "events/"
 REGISTRY_LOG = "registry/changes.jsonl"
+REGISTRY_UPLOADS = "registry/uploads/"
 CATALOG = "imports/catalog.parquet"
 MONTH_RECORDS = "months/"
+
+
+def registry_list(day: date, as_of: datetime | None = None) -> str:
+    """Return where the registry is listed as it is on a day, or as it was known at a moment."""
+    known = f"-as-of-{as_of.astimezone(UTC):%Y%m%dT%H%M%SZ}" if as_of else ""
+    return f"registry/lists/{day}{known}.csv"
 
 
 def import_part(import_id: str, name: str) -> str:

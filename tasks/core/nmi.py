@@ -7,6 +7,14 @@ digit, and names the same site as the ten before it. Source: AEMO, NMI procedure
 import re
 
 NMI_PATTERN = "[0-9A-HJ-NP-Z]{10}"
+# What the NMIs of a market region begin with (AEMO's allocation list); the ACT is in NSW1.
+REGION_BLOCKS = {
+    "NSW1": ("4", "N", "7001"),
+    "QLD1": ("30", "31", "Q"),
+    "VIC1": ("60", "61", "62", "63", "64", "65", "V"),
+    "SA1": ("200", "201", "202", "S"),
+    "TAS1": ("8000", "8590", "T"),
+}
 
 
 def check_digit(nmi: str) -> str:
@@ -35,3 +43,9 @@ def canonical_nmi(text: str) -> str:
             f"{text!r} has the wrong check digit: {nmi[:10]} takes {check_digit(nmi[:10])}"
         )
     return nmi[:10]
+
+
+def default_region(nmi: str) -> str | None:
+    """Return the market region whose block an NMI is from; None: it is from none of them."""
+    found = (region for region, blocks in REGION_BLOCKS.items() if nmi.startswith(blocks))
+    return next(found, None)

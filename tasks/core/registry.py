@@ -1,59 +1,62 @@
 """The registry: VPPs, sites and batteries, as a log of changes.
 
-A change sets some attributes of one entity from a day on (`effective_from`; None: since ever). The
-log gives it a `seq` and a `recorded_at`. The value of an attribute on a day is that of the change
-with the greatest `effective_from` up to that day; among equals the last one recorded wins. That is
-all: creating, updating, moving and removing are the same thing said of other attributes.
+A change sets some attributes of one entity from a day on (`effective_from`; None: from the
+beginning). The log gives it a `seq` and a `recorded_at`. The value of an attribute on a day is that
+of the change with the greatest `effective_from` up to that day; among equals the last one recorded
+wins. Creating, updating, moving and removing are the same thing said of other attributes. Only
+withdraw-change sets nothing: from when it was recorded on, the change that it names counts as never
+made.
 
 `sql/registry/spans.sql` reads the same log by the same rule for a settlement; this module is what
-decides whether a change may be added.
+decides whether a change may be added. What a field may hold is in `change_fields.py`.
 """
 
 import json
 import re
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    StringConstraints,
     TypeAdapter,
     ValidationError,
 )
 
+from tasks.core.change_fields import (
+    IN_LOG,
+    MAX_NAME_CHARACTERS,
+    Basis,
+    Channels,
+    ChargeEvents,
+    Day,
+    Fee,
+    Kwh,
+    Name,
+    NegativeBalances,
+    Nmi,
+    Percentage,
+    Region,
+    Text,
+    VppId,
+    fee,
+    sentence,
+    shown,
+)
 from tasks.core.errors import Refused
-from tasks.core.nmi import canonical_nmi
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-Nmi = Annotated[str, AfterValidator(canonical_nmi)]
-_PlainDecimal = PlainSerializer(
-    lambda number: None if number is None else format(number, "f"), return_type=str | None
-)
-Percentage = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4), _PlainDecimal]
-Kwh = Annotated[Decimal, Field(ge=0, lt=10**9, decimal_places=6), _PlainDecimal]
-# No fee and a fee of zero are the same thing; the log says "0". None is only "not given".
-_fee = (
-    BeforeValidator(lambda fee: "0" if fee is None else fee),
-    Field(ge=0, lt=10**6, decimal_places=4),
-    _PlainDecimal,
-)
-Fee = Annotated[Decimal, *_fee]
-ChargeEvents = Literal["cost", "revenue"]
-NegativeBalances = Literal["site", "vpp"]
-
+from tasks.core.month import Month
 
 _KINDS = {"vpp": "vpp", "nmi": "site", "serial": "battery"}
+_FIELDS = {kind: field for field, kind in _KINDS.items()}
+_SHOWN_DEPENDENTS = 10
 
 
 class _Change(BaseModel):
@@ -63,7 +66,10 @@ class _Change(BaseModel):
     seq: int = 0
     recorded_at: AwareDatetime | None = None
     recorded_by: str = ""
-    effective_from: date | None = None
+    clock_said: AwareDatetime | None = Field(
+        default=None, description="What recorded_at was before redate-changes; the clock was ahead."
+    )
+    effective_from: Day = None
 
     def facts(self) -> dict[str, Any]:
         """Return the attributes that the change sets, with their values."""
@@ -73,6 +79,15 @@ class _Change(BaseModel):
     def entity(self) -> tuple[str, str]:
         """Return what the change is about: its kind ('vpp', 'site', 'battery') and id."""
         return _KINDS[self.key], getattr(self, self.key)
+
+    def refers_to(self) -> tuple[str, str] | None:
+        """Return what else must be there for the change to hold: the site's VPP, say."""
+        return None
+
+    def title(self) -> str:
+        """Return what the change is, in a few words."""
+        what = f"{self.change} {self.entity()[1]}"  # type: ignore[attr-defined]
+        return f"{what}, from {day_text(self.effective_from)}"
 
     def line(self) -> str:
         """Return the change as its line in the log."""
@@ -93,7 +108,7 @@ def _attributes(kind: type[_Change]) -> tuple[str, ...]:
 
 class _VppChange(_Change):
     key = "vpp"
-    vpp: Text = Field(description="The VPP: its id, or its current name.")
+    vpp: Name = Field(description="The VPP: its id, its current name, or its name in that month.")
 
 
 class _SiteChange(_Change):
@@ -103,13 +118,13 @@ class _SiteChange(_Change):
 
 class _BatteryChange(_Change):
     key = "serial"
-    serial: Text = Field(description="The battery's serial number.")
+    serial: Name = Field(description="The battery's serial number.")
 
 
 class CreateVpp(_VppChange):
     change: Literal["create-vpp"] = "create-vpp"
-    vpp: str = Field("", pattern="^([a-z0-9][a-z0-9-]*)?$", description="Made from the name.")
-    name: Text
+    vpp: VppId = Field("", description="Made from the name.")
+    name: Name
     revenue_percentage: Percentage
     daily_fee_aud: Fee = Decimal(0)
     charge_events: ChargeEvents = "cost"
@@ -118,42 +133,65 @@ class CreateVpp(_VppChange):
 
 class UpdateVpp(_VppChange):
     change: Literal["update-vpp"] = "update-vpp"
-    name: Text | None = None
+    name: Name | None = None
     revenue_percentage: Percentage | None = None
-    daily_fee_aud: Annotated[Decimal | None, *_fee] = None
+    daily_fee_aud: Annotated[Decimal | None, *fee] = None
     charge_events: ChargeEvents | None = None
     negative_balances: NegativeBalances | None = None
 
 
-class CreateSite(_SiteChange):
+class _MeterFields(_SiteChange):
+    """How a site's meter readings are settled; None: as before, or the default."""
+
+    region: Region | None = Field(
+        default=None, description="Whose prices count; by default that of its NMI's block."
+    )
+    channels: Channels | None = Field(
+        default=None, description="NMI suffixes that count, like 'E1 B1'; 'all' by default."
+    )
+    basis: Basis | None = Field(
+        default=None, description="Which counts where there are both, events or meter readings."
+    )
+
+
+class CreateSite(_MeterFields):
     change: Literal["create-site"] = "create-site"
-    vpp: Text
+    vpp: Name
     address: Text
 
+    def refers_to(self) -> tuple[str, str] | None:
+        return "vpp", self.vpp
 
-class UpdateSite(_SiteChange):
+
+class UpdateSite(_MeterFields):
     change: Literal["update-site"] = "update-site"
-    address: Text
+    address: Text | None = None
 
 
 class AssignSite(_SiteChange):
     change: Literal["assign-site"] = "assign-site"
-    vpp: Text | None
+    vpp: Name | None
 
     def facts(self) -> dict[str, Any]:
         return {"vpp": self.vpp}
+
+    def refers_to(self) -> tuple[str, str] | None:
+        return None if self.vpp is None else ("vpp", self.vpp)
 
 
 class AddBattery(_BatteryChange):
     change: Literal["add-battery"] = "add-battery"
     nmi: Nmi
-    manufacturer: Text
+    manufacturer: Name
     capacity_kwh: Kwh
+
+    def refers_to(self) -> tuple[str, str] | None:
+        return "site", self.nmi
 
 
 class UpdateBattery(_BatteryChange):
     change: Literal["update-battery"] = "update-battery"
-    manufacturer: Text | None = None
+    manufacturer: Name | None = None
     capacity_kwh: Kwh | None = None
 
 
@@ -162,6 +200,28 @@ class RemoveBattery(_BatteryChange):
 
     def facts(self) -> dict[str, Any]:
         return {"nmi": None}
+
+
+class WithdrawChange(_Change):
+    """Take a change back. The log fills in whose change it was, and from which day it held."""
+
+    change: Literal["withdraw-change"] = "withdraw-change"
+    withdraws: Annotated[int, Field(ge=1, strict=True, description="The change's seq.")]
+    reason: Text
+    vpp: str | None = None
+    nmi: str | None = None
+    serial: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def entity(self) -> tuple[str, str]:
+        return next((k, getattr(self, f)) for f, k in _KINDS.items() if getattr(self, f))
+
+    def title(self) -> str:
+        kind, id = self.entity()
+        day = day_text(self.effective_from)
+        return f"{self.change} {self.withdraws}, which was about {kind} {id} from {day}"
 
 
 Change = (
@@ -173,36 +233,55 @@ Change = (
     | AddBattery
     | UpdateBattery
     | RemoveBattery
+    | WithdrawChange
 )
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Annotated[Change, Field(discriminator="change")])
-_LATER = (UpdateVpp, UpdateSite, AssignSite, UpdateBattery, RemoveBattery)
+_ALTERING = (UpdateVpp, UpdateSite, AssignSite, UpdateBattery, RemoveBattery)
 
 
-def parse_change(fields: dict[str, Any] | str | bytes) -> Change:
-    """Read one change, from a dictionary or a line of JSON.
+def parse_change(fields: dict[str, Any] | str) -> Change:
+    """Read one change that is to be recorded, from a dictionary or a line of JSON.
 
     Raises:
         Refused: a field is missing, unknown or out of its range; the message names it.
     """
     try:
-        if isinstance(fields, dict):
-            return _CHANGE.validate_python(fields)
-        return _CHANGE.validate_json(fields)
+        return _CHANGE.validate_python(_object(fields) if isinstance(fields, str) else fields)
     except ValidationError as error:
         raise Refused("; ".join(map(_sentence, error.errors()))) from None
 
 
+def recorded_change(line: bytes | str) -> Change:
+    """Read a line of the log, which was checked when it was recorded.
+
+    Raises:
+        Refused: it is no change; the log was edited by hand.
+    """
+    try:
+        return _CHANGE.validate_json(line, context=IN_LOG)
+    except ValidationError as error:
+        problems = "; ".join(map(_sentence, error.errors()))
+        raise Refused(f"the registry's log has a line that is no change: {problems}") from None
+
+
+def _object(line: str) -> dict[str, Any]:
+    """Read a JSON object, its numbers as they are written."""
+    try:
+        fields = json.loads(line.strip(), parse_float=Decimal)
+    except json.JSONDecodeError as error:
+        raise Refused(f"is not JSON: {error.msg} (character {error.pos + 1})") from None
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        raise Refused("is not JSON of a change, but something much larger") from None
+    if not isinstance(fields, dict):
+        raise Refused("is not a JSON object with the fields of a change, in braces")
+    return fields
+
+
 def _sentence(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"][1:])
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{field}: no such field in a {error['loc'][0]}"
     if error["type"].startswith("union_tag"):
-        return "change: must be one of " + ", ".join(
-            f"{kind.model_fields['change'].default}" for kind in Change.__args__
-        )
-    given = "" if error["type"] == "missing" else f" (given: {error['input']!r})"
-    return f"{field}: {message}{given}" if field else message
+        kinds = [str(kind.model_fields["change"].default) for kind in Change.__args__]
+        return "change: must be one of " + ", ".join(kinds)
+    return sentence(error)
 
 
 def slug(name: str) -> str:
@@ -210,7 +289,38 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def day_text(day: date | None) -> str:
+    """Return a day as messages say it; None and the first day there is are the beginning."""
+    return "the beginning" if day in (None, date.min) else str(day)
+
+
+def _on(day: date) -> str:
+    return "in the beginning" if day == date.min else f"on {day}"
+
+
+@dataclass(frozen=True)
+class LaterChange:
+    """A change that was recorded before another one, and still holds from a later day on."""
+
+    seq: int
+    effective_from: date
+    values: dict[str, Any]  # by attribute
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        said = ", ".join(
+            f"{name} {'none' if value is None else _text(value)}"
+            for name, value in self.values.items()
+        )
+        return f"Change {self.seq} still holds from {self.effective_from} on: {said}."
+
+
+def _text(value: Any) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
 _Timeline = list[tuple[date, int, Any]]
+_Entity = tuple[str, str]
 
 
 class Registry:
@@ -222,123 +332,365 @@ class Registry:
     def __init__(self, changes: Iterable[Change] = (), today: date = date.max) -> None:
         self.seq = 0
         self.today = today
-        self._timelines: dict[tuple[str, str], dict[str, _Timeline]] = defaultdict(dict)
+        self._timelines: dict[_Entity, dict[str, _Timeline]] = defaultdict(dict)
         self._vpp_by_name: dict[str, str] = {}
+        self._changes: dict[int, Change] = {}  # by seq, without those that are withdrawn
+        self._withdrawn: dict[int, int] = {}  # by seq, the seq of what withdrew it
+        self._names_in: dict[Month, dict[str, set[str]]] = {}  # VPPs by name, made when asked for
+        self._about: dict[_Entity, set[int]] | None = None  # seqs, made when asked for
         for change in changes:
             self._record(change)
 
     def add(self, change: Change, at: datetime, by: str) -> Change:
         """Take in one more change and return it as it goes into the log.
 
-        Names become ids, and a missing `effective_from` becomes its default: since ever for what
-        creates, today for what alters.
+        Names become ids, and a missing `effective_from` becomes its default: the beginning for
+        what creates, today for what alters.
 
         Raises:
             Refused: the change does not fit what the registry says; the registry is as before.
         """
-        settled: dict[str, Any] = {"seq": self.seq + 1, "recorded_at": at, "recorded_by": by}
-        if isinstance(change, _LATER) and "effective_from" not in change.model_fields_set:
-            settled["effective_from"] = self.today
-        if isinstance(change, CreateVpp):
-            settled["vpp"] = change.vpp or slug(change.name)
+        entered: dict[str, Any] = {
+            "seq": self.seq + 1,
+            "recorded_at": at,
+            "recorded_by": by,
+            "clock_said": None,
+        }
+        if isinstance(change, _ALTERING) and "effective_from" not in change.model_fields_set:
+            entered["effective_from"] = self.today
+        if isinstance(change, WithdrawChange):
+            entered |= self._of_withdrawn(change)
+        elif isinstance(change, CreateVpp):
+            entered["vpp"] = change.vpp or slug(change.name)
         elif reference := getattr(change, "vpp", None):
-            settled["vpp"] = self.vpp_id(reference)
-        change = change.model_copy(update=settled)
-        self._check(change)
+            since = entered.get("effective_from", change.effective_from)
+            entered["vpp"] = self.vpp_id(
+                reference, Month(since.year, since.month) if since else None
+            )
+        change = change.model_copy(update=entered)
+        if isinstance(change, WithdrawChange):
+            self._check_withdrawal(change)
+        else:
+            self._check(change)
         self._record(change)
         return change
 
-    def vpp_id(self, reference: str) -> str:
-        """Return the id of the VPP with this id or current name.
+    def vpp_id(self, reference: str, month: Month | None = None) -> str:
+        """Return the id of a VPP by its id, its current name, or a name that it had in a month.
 
         Raises:
-            Refused: there is none.
+            Refused: there is none, or the name is one VPP's now and was another's in that month.
         """
         wanted = reference.strip()
         if self.knows("vpp", wanted):
             return wanted
-        if wanted.casefold() not in self._vpp_by_name:
-            raise Refused(f"vpp: there is no VPP {reference!r}; make it with create-vpp first")
-        return self._vpp_by_name[wanted.casefold()]
+        name = wanted.casefold()
+        now = self._vpp_by_name.get(name)
+        then = self._vpps_named_in(month).get(name, set()) if month else set()
+        found = sorted({*then, *([now] if now else [])})
+        if len(found) > 1:
+            raise Refused(
+                f"vpp: {shown(wanted)} is the name of more than one VPP, in {month} or now; give "
+                f"the id of the one that you mean: {' or '.join(found)}"
+            )
+        if not found:
+            raise Refused(f"vpp: there is no VPP {shown(wanted)}; make it with create-vpp first")
+        return found[0]
 
     def knows(self, kind: str, id: str) -> bool:
         """Say whether there is such a 'vpp', 'site' or 'battery', on whatever day."""
         return (kind, id) in self._timelines
 
+    def later_than(self, change: Change) -> list[LaterChange]:
+        """Return the changes that were recorded before this one and hold from a later day on."""
+        since = change.effective_from or date.min
+        found: dict[tuple[date, int], dict[str, Any]] = defaultdict(dict)
+        timelines = self._timelines.get(change.entity(), {})
+        for attribute in change.facts():
+            timeline = timelines.get(attribute, [])
+            for day, seq, value in timeline[_position(timeline, since) :]:
+                if seq < change.seq:
+                    found[day, seq][attribute] = value
+        return [LaterChange(seq, day, values) for (day, seq), values in sorted(found.items())]
+
+    def entities(self, kind: str) -> list[str]:
+        """Return the ids of all entities of a kind, in order."""
+        return sorted(id for of, id in self._timelines if of == kind)
+
+    def values(self, kind: str, id: str, day: date) -> tuple[dict[str, Any], int] | None:
+        """Return an entity's attributes on a day, and the last change that any of them is from.
+
+        None where it starts later.
+        """
+        facts = {
+            attribute: fact
+            for attribute, timeline in self._timelines[kind, id].items()
+            if (fact := _in_force(timeline, day))
+        }
+        if not facts:
+            return None
+        values = {attribute: value for attribute, (_, _, value) in facts.items()}
+        return values, max(seq for _, seq, _ in facts.values())
+
     def _value(self, kind: str, id: str, attribute: str, day: date) -> Any:
-        timeline = self._timelines[kind, id].get(attribute, [])
-        index = bisect_right(timeline, day, key=lambda fact: fact[0])
-        return timeline[index - 1][2] if index else None
+        fact = _in_force(self._timelines[kind, id].get(attribute, []), day)
+        return fact[2] if fact else None
 
     def _record(self, change: Change) -> None:
         self.seq = change.seq
-        timelines = self._timelines[change.entity()]
+        if isinstance(change, WithdrawChange):
+            self._withdraw(change)
+            return
+        entity = change.entity()
+        timelines = self._timelines[entity]
         since = change.effective_from or date.min
         for attribute, value in change.facts().items():
             fact = (since, change.seq, value)
             insort(timelines.setdefault(attribute, []), fact, key=lambda fact: fact[:2])
+        self._changes[change.seq] = change
+        if self._about is not None:
+            self._index(change)
         if "name" in change.facts():
-            id = change.entity()[1]
-            for name in [name for name, vpp in self._vpp_by_name.items() if vpp == id]:
-                del self._vpp_by_name[name]
-            # A name that it will have from a later day is taken too, and already leads to it.
-            for name in self._names(id):
-                self._vpp_by_name[name.casefold()] = id
+            self._note_names(entity[1])
+
+    def _withdraw(self, withdrawal: WithdrawChange) -> None:
+        """Take a change out of the timelines."""
+        change = self._changes.pop(withdrawal.withdraws)
+        self._withdrawn[change.seq] = withdrawal.seq
+        entity = change.entity()
+        timelines = self._timelines[entity]
+        for attribute in change.facts():
+            rest = [fact for fact in timelines[attribute] if fact[1] != change.seq]
+            timelines[attribute] = rest
+            if not rest:
+                del timelines[attribute]
+        if not timelines:
+            del self._timelines[entity]
+        if self._about is not None:
+            for about in (entity, change.refers_to()):
+                if about:
+                    self._about[about].discard(change.seq)
+        if "name" in change.facts():
+            self._note_names(entity[1])
+
+    def _note_names(self, id: str) -> None:
+        """Note a VPP's names; one that it will have is taken too, and already leads to it."""
+        self._names_in.clear()
+        for name in [name for name, vpp in self._vpp_by_name.items() if vpp == id]:
+            del self._vpp_by_name[name]
+        for name in self._names(id):
+            self._vpp_by_name[name.casefold()] = id
 
     def _names(self, vpp: str) -> list[str]:
         """Return a VPP's current name, and those that it will have."""
-        timeline = self._timelines["vpp", vpp]["name"]
-        index = bisect_right(timeline, self.today, key=lambda fact: fact[0])
-        return [fact[2] for fact in timeline[max(index - 1, 0) :]]
+        timeline = self._timelines.get(("vpp", vpp), {}).get("name", [])
+        return [fact[2] for fact in timeline[max(_position(timeline, self.today) - 1, 0) :]]
 
-    def _check(self, change: Change) -> None:  # noqa: PLR0912 (one refusal a branch)
+    def _vpps_named_in(self, month: Month) -> dict[str, set[str]]:
+        """Return which VPPs had which names on any day of a month."""
+        if month not in self._names_in:
+            names: dict[str, set[str]] = defaultdict(set)
+            for id in self.entities("vpp"):
+                timeline = self._timelines["vpp", id].get("name", [])
+                first = max(_position(timeline, month.first_day) - 1, 0)
+                for fact in timeline[first : _position(timeline, month.last_day)]:
+                    names[fact[2].casefold()].add(id)
+            self._names_in[month] = dict(names)
+        return self._names_in[month]
+
+    def _check(self, change: Change) -> None:
+        """Refuse a change that does not fit."""
         kind, id = change.entity()
         since = change.effective_from or date.min
-        if not id:
-            raise Refused(f"name: {change.name!r} has no letter or digit")  # type: ignore[union-attr]
-        if isinstance(change, CreateVpp | CreateSite):
+        if isinstance(change, CreateVpp):
+            self._check_new_vpp(change)
+        elif isinstance(change, CreateSite):
             if self.knows(kind, id):
-                raise Refused(f"{kind} {id} exists already; use update-{kind}")
+                raise Refused(self._site_exists(id))
         elif not isinstance(change, AddBattery):
             self._check_started(kind, id, since)
         if name := getattr(change, "name", None):
-            for claimed in {name.casefold(), id.casefold()}:
-                owner = claimed if self.knows("vpp", claimed) else self._vpp_by_name.get(claimed)
-                if owner not in (None, id):
-                    raise Refused(
-                        f"name: {name!r} is the name or id of VPP {owner}; choose another"
-                    )
-        if isinstance(change, CreateSite | AssignSite) and change.vpp is not None:
-            self._check_started("vpp", change.vpp, since)
+            self._check_name(id, name)
+        if needed := change.refers_to():
+            self._check_started(*needed, since)
         if isinstance(change, AddBattery):
-            self._check_started("site", change.nmi, since)
-            timeline = self._timelines.get((kind, id), {}).get("nmi", [])
-            later = [fact[2] for fact in timeline if fact[0] > since]
-            for site in [self._value(kind, id, "nmi", since) if timeline else None, *later]:
-                if site is not None:
-                    raise Refused(
-                        f"serial: battery {id} is installed at site {site}; use update-battery, "
-                        "or remove-battery there first"
-                    )
+            self._check_free(id, since)
         if isinstance(change, RemoveBattery) and self._value(kind, id, "nmi", since) is None:
-            raise Refused(f"serial: battery {id} is not installed on {_day(since)}")
-        if isinstance(change, UpdateVpp | UpdateBattery) and not change.facts():
+            raise Refused(
+                f"serial: battery {id} is not installed {_on(since)}, so there is nothing to "
+                f"remove{self._removed(id, since)}"
+            )
+        if isinstance(change, UpdateVpp | UpdateBattery | UpdateSite) and not change.facts():
             raise Refused(f"{change.change} of {id} changes nothing; give at least one field")
+
+    def _check_new_vpp(self, change: CreateVpp) -> None:
+        id = change.vpp
+        if not id:
+            raise Refused(
+                f"name: {shown(change.name)} has no letter from a to z and no digit, and the "
+                "VPP's id is made of these; choose another name"
+            )
+        if len(id) > MAX_NAME_CHARACTERS:
+            raise Refused(f"name: its id would have {len(id)} characters; choose a shorter name")
+        if self.knows("vpp", id):
+            named = {name.casefold() for name in self._names(id)}
+            if change.name.casefold() in {id, *named}:
+                raise Refused(f"VPP {id} exists already; to change it use update-vpp")
+            name = self._names(id)[0]
+            raise Refused(
+                f"name: {shown(change.name)} would get the id {id}, which VPP {shown(name)} has; "
+                "choose another name, or use update-vpp to change that VPP"
+            )
+
+    def _check_name(self, id: str, name: str) -> None:
+        """Refuse a name that would make it unclear which VPP is meant."""
+        for claimed in {name.casefold(), id.casefold()}:
+            owner = claimed if self.knows("vpp", claimed) else self._vpp_by_name.get(claimed)
+            if owner not in (None, id):
+                raise Refused(
+                    f"name: {shown(name)} is the name or id of VPP {owner}; choose another"
+                )
+
+    def _site_exists(self, nmi: str) -> str:
+        vpp = self._value("site", nmi, "vpp", self.today)
+        where = f"a member of VPP {vpp}" if vpp else "a member of no VPP"
+        return (
+            f"nmi: site {nmi} exists already, today as {where}; to move it use assign-site, to "
+            "change its address, region, channels or basis update-site"
+        )
+
+    def _check_free(self, serial: str, since: date) -> None:
+        """Refuse to install a battery that is installed, then or later."""
+        timeline = self._timelines.get(("battery", serial), {}).get("nmi", [])
+        position = _position(timeline, since)
+        now, later = timeline[max(position - 1, 0) : position], timeline[position:]
+        if now and now[0][2] is not None:
+            end = next((day for day, _, nmi in later if nmi is None), None)
+            where = f"serial: battery {serial} is installed at site {now[0][2]}"
+            if end is None or any(nmi is not None for _, _, nmi in later):
+                raise Refused(
+                    f"{where} {_on(since)}; to change it use update-battery, to move it "
+                    "remove-battery first"
+                )
+            raise Refused(
+                f"{where} until it is removed on {end}; to install it again give an "
+                f"effective_from of {end} or later"
+            )
+        for day, seq, nmi in later:
+            if nmi is not None:
+                raise Refused(
+                    f"serial: battery {serial} is installed at site {nmi} from {day} on (change "
+                    f"{seq}); remove it from that day on with remove-battery first, or take that "
+                    "change back with withdraw-change"
+                )
+
+    def _removed(self, serial: str, since: date) -> str:
+        fact = _in_force(self._timelines["battery", serial].get("nmi", []), since)
+        return f"; it was removed from {day_text(fact[0])} on (change {fact[1]})" if fact else ""
 
     def _check_started(self, kind: str, id: str, since: date) -> None:
         """Refuse what is said of an entity that is not there (yet, on that day)."""
         if not self.knows(kind, id):
             create = "add-battery" if kind == "battery" else f"create-{kind}"
-            field = {"vpp": "vpp", "site": "nmi", "battery": "serial"}[kind]
-            raise Refused(f"{field}: there is no {kind} {id}; make it with {create} first")
+            raise Refused(f"{_FIELDS[kind]}: there is no {kind} {id}; make it with {create} first")
         timelines = self._timelines[kind, id]
         start = min(timeline[0][0] for timeline in timelines.values())
         if since < start:
             raise Refused(
-                f"effective_from: {kind} {id} starts on {start}, which is after {_day(since)}; "
+                f"effective_from: {kind} {id} starts on {start}, which is after {day_text(since)}; "
                 f"give {start} or later"
             )
 
+    def _of_withdrawn(self, withdrawal: WithdrawChange) -> dict[str, Any]:
+        """Return what the log says of the change that is withdrawn."""
+        seq = withdrawal.withdraws
+        given = {"effective_from", *_KINDS} & withdrawal.model_fields_set
+        if field := next((f for f in sorted(given) if getattr(withdrawal, f) is not None), None):
+            raise Refused(f"{field}: is not to be given; it is that of the change taken back")
+        if seq in self._withdrawn:
+            raise Refused(f"change {seq} is taken back already, by change {self._withdrawn[seq]}")
+        if seq > self.seq:
+            raise Refused(f"there is no change {seq} to take back; the last one is {self.seq}")
+        if seq not in self._changes:
+            raise Refused(
+                f"change {seq} takes another one back itself; record again what that one said"
+            )
+        change = self._changes[seq]
+        kind, id = change.entity()
+        return {_FIELDS[kind]: id, "effective_from": change.effective_from}
 
-def _day(day: date) -> str:
-    return "the beginning" if day == date.min else str(day)
+    def _check_withdrawal(self, withdrawal: WithdrawChange) -> None:
+        """Refuse to take back what others need, naming them."""
+        change = self._changes[withdrawal.withdraws]
+        if needing := self._all_needing(change):
+            named = [f"change {other.seq} ({other.title()})" for other in needing]
+            more = len(named) - _SHOWN_DEPENDENTS
+            named = named[:_SHOWN_DEPENDENTS] + ([f"{more} more"] if more > 0 else [])
+            raise Refused(
+                f"change {change.seq} ({change.title()}) is needed by {', '.join(named)}; take "
+                "these back first, in this order"
+            )
+        if isinstance(change, UpdateVpp) and change.name is not None:
+            timeline = self._timelines["vpp", change.vpp]["name"]
+            rest = [fact for fact in timeline if fact[1] != change.seq]
+            for _, _, name in rest[max(_position(rest, self.today) - 1, 0) :]:
+                owner = self._vpp_by_name.get(name.casefold())
+                if owner not in (None, change.vpp):
+                    raise Refused(
+                        f"change {change.seq} ({change.title()}) cannot be taken back: "
+                        f"{shown(name)} is the name of VPP {owner} by now; give one of them "
+                        "another name with update-vpp first"
+                    )
+
+    def _all_needing(self, change: Change) -> list[Change]:
+        """Return all changes that would not hold without this one, the latest first."""
+        found: dict[int, Change] = {}
+        pending = [change]
+        while pending:
+            new = [other for other in self._needing(pending.pop()) if other.seq not in found]
+            found |= {other.seq: other for other in new}
+            pending += new
+        return [found[seq] for seq in sorted(found, reverse=True)]
+
+    def _needing(self, change: Change) -> Iterator[Change]:
+        """Yield the changes that would not hold without this one."""
+        kind, id = change.entity()
+        others = [c for c in self._all_about((kind, id)) if c.seq != change.seq]
+        if isinstance(change, CreateVpp | CreateSite):
+            yield from others
+        elif kind == "battery":
+            # Its whole history is told again without the change, at the sites as they are.
+            trial = Registry(today=self.today)
+            for other in others:
+                if site := other.refers_to():
+                    trial._timelines[site] = self._timelines[site]
+            for other in others:
+                try:
+                    trial._check(other)
+                    trial._record(other)
+                except Refused:
+                    yield other
+
+    def _all_about(self, entity: _Entity) -> list[Change]:
+        """Return the changes of an entity and those that refer to it, as they were recorded."""
+        if self._about is None:
+            self._about = defaultdict(set)
+            for change in self._changes.values():
+                self._index(change)
+        return [self._changes[seq] for seq in sorted(self._about[entity])]
+
+    def _index(self, change: Change) -> None:
+        assert self._about is not None
+        for about in (change.entity(), change.refers_to()):
+            if about:
+                self._about[about].add(change.seq)
+
+
+def _position(timeline: _Timeline, day: date) -> int:
+    """Return how many facts of a timeline have begun by a day."""
+    return bisect_right(timeline, day, key=lambda fact: fact[0])
+
+
+def _in_force(timeline: _Timeline, day: date) -> tuple[date, int, Any] | None:
+    position = _position(timeline, day)
+    return timeline[position - 1] if position else None

@@ -92,7 +92,9 @@ class Settlement(_Model):
     registry_seq: int = Field(
         description="The last change of the registry that bears on this report."
     )
-    rejected_rows: int = Field(description="Rejected rows of the files in `inputs`, of any month.")
+    rejected_rows: int = Field(
+        description="Rejected rows of the month that name one of the sites above."
+    )
     unassigned_events: int = Field(
         description="Events of the sites above on days on which they were in no VPP."
     )

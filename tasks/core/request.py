@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.core.registry import ChargeEvents, Fee, NegativeBalances, Percentage
+from tasks.core.change_fields import ChargeEvents, Fee, NegativeBalances, Percentage
 
 
 class WhatIf(BaseModel):

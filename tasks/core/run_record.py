@@ -30,7 +30,7 @@ class SettledFile(TypedDict):
     key: str
     etag: str
     import_id: str
-    rejected_rows: Annotated[int, Field(description="Its rejected rows, less those corrected.")]
+    rejected_rows: Annotated[int, Field(description="Its rejected rows of the month.")]
     rows: Annotated[int, Field(description="All its rows, of any month.")]
     imported: Annotated[int, Field(description="Those of them that are events.")]
 
@@ -134,13 +134,25 @@ class RunRecord(_Model):
         return (self.model_dump_json(indent=2, exclude_unset=True) + "\n").encode()
 
 
+@with_config(ConfigDict(extra="ignore"))
+class Correction(TypedDict):
+    """An event that counts in the place of a rejected row."""
+
+    key: str
+    line: int
+    rejected_id: str
+
+
 class InputFacts(_Model):
     """What became of the rows of the files that count for a month."""
 
     rejected: list[FileRejects]
     rejected_rows: int
     at_stake: AtStake
-    corrected_rows: int = Field(description="Rejected rows that another file corrects.")
+    corrected_rows: int = Field(description="Events that count in the place of a rejected row.")
+    open_rows: int = Field(
+        default=0, description="Rows of uploaded lists of rejected rows that are as they were."
+    )
     duplicates: list[DuplicateFile]
     failed_imports: list[FailedFile]
 
@@ -154,6 +166,10 @@ class SettlementFacts(InputFacts):
     rule_version: int | None = Field(default=None, description="None: before there were several.")
     files: list[SettledFile]
     rows: int = Field(description="All rows of these files, of any month.")
+    corrections: list[Correction] = []
+    rejected_by_site: dict[str, int] = Field(
+        default={}, description="Rejected rows of the month by NMI, where that can be read."
+    )
     settled_events: int
     unassigned_events: int
     unassigned: list[UnassignedSite]

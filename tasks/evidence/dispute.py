@@ -20,7 +20,8 @@ from tasks.core.registry import (
     AssignSite,
     Change,
     CreateSite,
-    parse_change,
+    WithdrawChange,
+    recorded_change,
 )
 from tasks.evidence.explanation import (
     Day,
@@ -58,8 +59,8 @@ def put_bundle(store: ObjectStore, explained: Explained) -> str:
 
 
 def bundle(explained: Explained) -> bytes:
-    """Return the zip: how to check the statement, and all that this refers to."""
-    changes = [(parse_change(line), line) for line in explained.pins.registry.splitlines()]
+    """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
+    changes = [(recorded_change(line), line) for line in explained.pins.registry.splitlines()]
     names = _names(explained, [change for change, _ in changes])
     case = _renamed(explained.explanation, names)
     files = {
@@ -143,7 +144,12 @@ def _history(explained: Explained, changes: list[tuple[Change, bytes]]) -> Itera
     for change, line in recorded:
         is_elsewhere = isinstance(change, AddBattery) and change.nmi != nmi
         if change.entity() in of_site and not is_elsewhere:
-            yield line
+            yield line if not isinstance(change, WithdrawChange) else _without_reason(change)
+
+
+def _without_reason(change: WithdrawChange) -> bytes:
+    """Return the line of a withdrawal without the note on why, which may name another site."""
+    return change.model_copy(update={"reason": "not shown here"}).line().encode()
 
 
 def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
@@ -225,7 +231,8 @@ def how_to_check(case: Explanation) -> str:
         "## 6. What it rests on\n\n"
         "`registry.jsonl` is what was recorded of the site, its batteries and its VPPs' terms: on "
         "each day the change with the latest `effective_from` up to it holds; among equals the "
-        "last. `run.json` names the files by ETag (of an ordinary upload, its MD5) and the run.\n\n"
+        "last; one that a withdraw-change names does not hold at all. `run.json` names the files "
+        "by ETag (of an ordinary upload, its MD5) and the run.\n\n"
         "Two numbers a day are of all sites together and cannot be checked from here: the VPP's "
         "revenue and its capacity. Other sites are not named. The operator can recompute the whole "
         f"report from its inputs with verify-report ({case.vpp_id}, {case.month}, revision "

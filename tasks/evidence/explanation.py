@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import duckdb
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from tasks.core import keys
@@ -254,6 +255,8 @@ def _valued_events(
         store.download(
             [keys.import_part(import_id, "events.parquet") for import_id in imports], paths
         )
+        for path in paths:
+            _add_rejected_id(path)
         connection.execute("create schema if not exists single")
         connection.execute(
             f"create or replace table single.month_events as {sql('explanation/site_events')}",
@@ -269,6 +272,13 @@ def _valued_events(
     valued = rows(connection, sql("events/valued_days"))
     connection.execute("set search_path = 'main'")
     return sorted(valued, key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"]))
+
+
+def _add_rejected_id(path: Path) -> None:
+    """Add the column to the events of the first reader, which did not keep it."""
+    if "rejected_id" not in pl.read_parquet_schema(path):
+        events = pl.read_parquet(path)
+        events.with_columns(pl.lit(None, pl.String).alias("rejected_id")).write_parquet(path)
 
 
 def _event(valued: dict[str, Any]) -> Event:

@@ -8,10 +8,12 @@ as clocks may differ and an `as_of` may be later than changes recorded after the
 """
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -26,9 +28,10 @@ from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import read_log
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
-from tasks.settlement.allocation import RULE_VERSION
+from tasks.settlement.allocation import REJECTED_SCHEMA, RULE_VERSION
+from tasks.settlement.inputs import CORRECTIONS_SCHEMA, read_corrections
 from tasks.settlement.reports import reports_on
-from tasks.settlement.settlement import allocated
+from tasks.settlement.settlement import Basis, allocated
 
 _SHOWN_DIFFERENCES = 5
 
@@ -159,27 +162,18 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
     if not isinstance(record, SettledRunRecord):
         raise Refused(f"{run_record} is missing; it was deleted by hand and must be restored")
     named = pl.DataFrame(
-        [
-            [file["key"], file["etag"], file["import_id"], file["rejected_rows"]]
-            for file in record.files
-        ],
-        schema={
-            "key": pl.String,
-            "etag": pl.String,
-            "pinned": pl.String,
-            "rejected_rows": pl.Int64,
-        },
+        [[file["key"], file["etag"], file["import_id"]] for file in record.files],
+        schema=["key", "etag", "import_id"],
+        schema_overrides=dict.fromkeys(["key", "etag", "import_id"], pl.String),
         orient="row",
     )
     catalog, _ = read_catalog(store)
-    files = named.join(catalog, on=["key", "etag"], how="left", maintain_order="left")
-    for file in files.iter_rows(named=True):
-        if file["import_id"] != file["pinned"]:
-            raise Refused(
-                f"{file['key']} (ETag {file['etag']}) was import {file['pinned']} for "
-                f"{run_record}; the catalog has {file['import_id'] or 'none of it'}: restore "
-                f"{keys.CATALOG}"
-            )
+    files = named.join(catalog, on=["key", "etag", "import_id"], how="left", maintain_order="left")
+    for file in files.filter(pl.col("rows").is_null()).iter_rows(named=True):
+        raise Refused(
+            f"{file['key']} (ETag {file['etag']}) was import {file['import_id']} for {run_record}; "
+            f"the catalog has none of it: restore {keys.CATALOG}"
+        )
     lines = read_log(store).splitlines(keepends=True)
     if len(lines) < record.registry_seq:
         raise Refused(
@@ -191,7 +185,31 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
 
 def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     """Build all of a run's tables again, in a database that is gone after the block."""
-    return allocated(store, pins.month, pins.record.as_of, pins.files, pins.registry)
+    record = pins.record
+    basis = Basis(
+        month=pins.month,
+        as_of=record.as_of,
+        registry=pins.registry,
+        files=pins.files,
+        corrections=_corrections(store, pins),
+        rejected=pl.DataFrame(
+            list(record.rejected_by_site.items()), schema=REJECTED_SCHEMA, orient="row"
+        ),
+    )
+    return allocated(store, basis)
+
+
+def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:
+    """Read the events that counted in the place of a rejected row."""
+    pinned = pl.DataFrame(
+        pins.record.corrections,
+        schema={"key": pl.String, "line": pl.UInt32, "rejected_id": pl.String},
+    )
+    if pinned.is_empty():
+        return pl.DataFrame(schema=CORRECTIONS_SCHEMA)
+    with tempfile.TemporaryDirectory(prefix="vpp-rebuild-") as temporary:
+        found = read_corrections(store, pins.files, Path(temporary))
+    return found.join(pinned, on=["key", "line"], how="semi")
 
 
 def rebuilt_report(

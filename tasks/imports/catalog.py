@@ -30,7 +30,15 @@ SCHEMA: dict[str, PolarsDataType] = {
     "failed": pl.String,  # why the file could not be read at all
     "ignored_columns": pl.String,
     "corrections": pl.Int64,  # its events that say which rejected row they correct
+    "reader": pl.Int32,  # the version that read it; null: the first
+    "identified": pl.Int64,  # its events that say which event they are
+    "open": pl.Int64,  # rows of a list of rejected rows that are as they were: neither of `rows`
+    "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),
 }
+# Goes into every import's id: raise it when the same file would be read differently. What an
+# earlier reader imported is read again; its rows stay, as what was published then rests on them.
+READER_VERSION = 2
+_VERSION = ("key", "etag", "reader")
 _SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _ROUNDS = 50  # of losing the race to add rows
 
@@ -70,7 +78,11 @@ def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
     found = store.read(keys.CATALOG)
     if found is None:
         return pl.DataFrame(schema=SCHEMA), None
-    return pl.read_parquet(io.BytesIO(found[0])), found[1]
+    empty = pl.DataFrame(schema=SCHEMA)
+    catalog = pl.concat([empty, pl.read_parquet(io.BytesIO(found[0]))], how="diagonal")
+    # The first reader had its corrections among the other events.
+    is_apart = pl.col("reader").is_not_null()
+    return catalog.with_columns(pl.when(is_apart).then("corrections").otherwise(0)), found[1]
 
 
 def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +96,7 @@ def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
     """
     for _ in range(_ROUNDS):
         catalog, etag = read_catalog(store)
-        added = rows.join(catalog, on=["key", "etag"], how="anti")
+        added = rows.join(catalog, on=_VERSION, how="anti")
         committed = pl.concat([catalog, added])
         if not added.is_empty():
             buffer = io.BytesIO()
@@ -93,10 +105,8 @@ def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
                 store.write_if(keys.CATALOG, buffer.getvalue(), etag)
             except LostRace:
                 continue
-        return committed.join(rows, on=["key", "etag"], how="semi")
-    raise Refused(
-        f"{keys.CATALOG} was written by others {_ROUNDS} times in the meantime; run it again"
-    )
+        return committed.join(rows, on=_VERSION, how="semi", maintain_order="left")
+    raise Refused(f"{keys.CATALOG} was written by others {_ROUNDS} times meanwhile; run it again")
 
 
 def _with_rows(versions: Iterable[ObjectVersion], catalog: pl.DataFrame) -> pl.DataFrame:
@@ -105,4 +115,5 @@ def _with_rows(versions: Iterable[ObjectVersion], catalog: pl.DataFrame) -> pl.D
         schema={"key": pl.String, "etag": pl.String, "last_modified": pl.Datetime("us", "UTC")},
         orient="row",
     )
-    return listed.join(catalog, on=["key", "etag"], how="left", maintain_order="left")
+    current = catalog.filter(pl.col("reader") == READER_VERSION)
+    return listed.join(current, on=["key", "etag"], how="left", maintain_order="left")

@@ -16,15 +16,24 @@ import polars as pl
 
 from tasks.core import keys
 from tasks.core.errors import Unreadable
-from tasks.imports.catalog import SCHEMA
-from tasks.imports.event_rows import BLANK, NO_EVENTS, NO_FAULTS, Faults, good_rows
-from tasks.imports.rejected import find_corrections, write_rejected
+from tasks.imports.catalog import READER_VERSION, SCHEMA
+from tasks.imports.event_rows import BLANK, NO_EVENTS, NO_FAULTS, OPEN, Faults, good_rows
+from tasks.imports.rejected import write_rejected
 from tasks.imports.spool import Source, SpoolFile, spool
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.warehouse import sql, warehouse
 
-# Goes into every import's id: raise it when the same file would be read differently.
-READER_VERSION = 2
+# What the catalog says of a file that its rows do not.
+_OF_SOURCE = (
+    "key",
+    "etag",
+    "size",
+    "sha256",
+    "import_id",
+    "source",
+    "failed",
+    "ignored_columns",
+)
 
 _GROUP_OBJECTS = 1000
 _GROUP_BYTES = 32 << 20
@@ -53,40 +62,52 @@ def import_id(objects: list[ObjectVersion]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class _UnexpectedError(Exception):
+    """A group of files could not be parsed, for a reason that nobody has thought of."""
+
+
 def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> pl.DataFrame:
     """Read a group of event files and put what is in them under `imports/<import id>/`.
 
     The import does not exist until its rows are added to the catalog. Doing it twice, or on two
-    machines at once, writes the same things to the same keys.
-
-    Returns:
-        The rows of these files for the catalog (SCHEMA).
+    machines at once, writes the same things to the same keys. Where a file fails that nobody has
+    foreseen, the group is read again one by one, so that it takes no other file with it.
     """
+    try:
+        return _import_group(store, timezone, objects)
+    except _UnexpectedError:
+        return pl.concat([_import_group(store, timezone, [version]) for version in objects])
+
+
+def _import_group(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> pl.DataFrame:
     with (
         tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary,
         warehouse(Path(temporary)) as connection,
     ):
         folder = Path(temporary)
+        events, daily, rejected = (
+            folder / name for name in ("events.parquet", "daily.parquet", "rejected.csv")
+        )
         sources, files = spool(store, objects, folder)
         # What was read: an object that was replaced since the listing is not part of it.
         name = import_id([source.object for source in sources])
-        events, daily, rejected = (
-            folder / "events.parquet",
-            folder / "daily.parquet",
-            folder / "rejected.csv",
-        )
-        try:
-            faults = _parse(files, timezone, events)
-        except Unreadable as problem:
-            sources[0].failed = str(problem)
-            files, faults = [], NO_FAULTS
-            NO_EVENTS.write_parquet(events)
-        write_rejected(files, faults, rejected)
-        corrections = find_corrections(files, faults)
 
         def upload(path: Path) -> None:
             store.upload(path, keys.import_part(name, path.name))
 
+        try:
+            faults = _parse(files, timezone, events)
+            write_rejected(files, faults, rejected)
+        except (OSError, MemoryError):
+            raise
+        except Exception as problem:
+            if len(objects) > 1:
+                raise _UnexpectedError from problem
+            is_known = isinstance(problem, Unreadable)
+            sources[0].failed = str(problem) if is_known else _unforeseen(problem)
+            faults = NO_FAULTS
+            NO_EVENTS.write_parquet(events)
+            write_rejected([], faults, rejected)
         with ThreadPoolExecutor(1) as beside:
             uploaded = [beside.submit(upload, path) for path in (events, rejected)]
             connection.execute(
@@ -96,26 +117,31 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
             upload(daily)
             for done in uploaded:
                 done.result()
-        if not corrections.is_empty():
-            key = keys.import_part(name, "corrections.csv")
-            store.write(key, corrections.write_csv().encode(), "text/csv")
-        return _catalog_rows(name, sources, daily, faults, corrections)
+        return _catalog_rows(name, sources, events, faults)
+
+
+def _unforeseen(problem: Exception) -> str:
+    said = (str(problem) or repr(problem)).splitlines()[0][:200]
+    return (
+        f"an unforeseen error, {type(problem).__name__}: {said}; please report it with the file, "
+        "and replace or delete it meanwhile"
+    )
 
 
 def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
     """Write the good rows to `events`; return the faulty ones, as NO_FAULTS has them, in order.
 
     Raises:
-        Unreadable: there is one big source, and it is of another format.
-        AssertionError: a line was neither. That is a fault of this program; nothing is imported.
+        Unreadable: too many rows would be rejected.
+        AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
     """
-    faults = Faults([NO_FAULTS], may_be_another_format=sum(len(f.sources) for f in files) == 1)
+    faults = Faults([NO_FAULTS])
     good = [good_rows(file, number, timezone, faults) for number, file in enumerate(files)]
     # As fast as lz4 at this level, and 40% smaller, which the upload gains.
     pl.concat([NO_EVENTS.lazy(), *good]).sink_parquet(
         events, compression="zstd", compression_level=1
     )
-    if faults.is_another_format:
+    if faults.are_too_many:
         raise Unreadable(faults.another_format())
     faulty = pl.concat(faults.found).sort("file", "row")
     read = pl.scan_parquet(events).select(pl.len()).collect().item() + faulty.height
@@ -125,11 +151,7 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
 
 
 def _catalog_rows(
-    import_id: str,
-    sources: list[Source],
-    daily: Path,
-    faults: pl.DataFrame,
-    corrections: pl.DataFrame,
+    import_id: str, sources: list[Source], events: Path, faults: pl.DataFrame
 ) -> pl.DataFrame:
     """Return one row per source, as SCHEMA has it."""
     read = pl.DataFrame(
@@ -146,44 +168,60 @@ def _catalog_rows(
             }
             for source in sources
         ],
-        schema={
-            name: SCHEMA[name]
-            for name in (
-                "key",
-                "etag",
-                "size",
-                "sha256",
-                "import_id",
-                "source",
-                "failed",
-                "ignored_columns",
-            )
-        },
+        schema={name: SCHEMA[name] for name in _OF_SOURCE},
     )
-    good = pl.read_parquet(daily).select("source", "day", "events").cast({"events": pl.Int64})
-    by_reason = faults.group_by("source", "reason").agg(pl.len().cast(pl.Int64).alias("rows"))
+    good = _count_events(events)
+    rejected = faults.filter(pl.col("reason") != OPEN)
     counted = (
-        by_reason.sort("source", "reason")
+        rejected.group_by("source", "reason")
+        .agg(pl.len().cast(pl.Int64).alias("rows"))
+        .sort("source", "reason")
         .group_by("source")
         .agg(pl.struct("reason", "rows").alias("rejected"), pl.col("rows").sum().alias("faulty"))
     )
+    opened = faults.filter(pl.col("reason") == OPEN).group_by("source").agg(open=pl.len())
     days = (
-        pl.concat([good.select("source", "day"), faults.select("source", "day")])
+        pl.concat([good.select("source", "day"), rejected.select("source", "day")])
         .group_by("source")
         .agg(first_day=pl.col("day").min(), last_day=pl.col("day").max())
     )
-    imported = good.group_by("source").agg(imported=pl.col("events").sum())
-    correcting = corrections.group_by("key").agg(corrections=pl.len())
+    imported = good.group_by("source").agg(
+        pl.col("events").sum().alias("imported"),
+        pl.col("corrections").sum(),
+        pl.col("identified").sum(),
+    )
+    months = (
+        good.group_by("source", pl.col("day").dt.strftime("%Y-%m").alias("month"))
+        .agg(pl.col("events").sum())
+        .sort("source", "month")
+        .group_by("source")
+        .agg(months=pl.struct("month", "events"))
+    )
+    joined = read
+    for part in (imported, counted, opened, days, months):
+        joined = joined.join(part, on="source", how="left")
     return (
-        read.join(imported, on="source", how="left")
-        .join(counted, on="source", how="left")
-        .join(days, on="source", how="left")
-        .join(correcting, on="key", how="left")
-        .with_columns(
-            pl.col("imported", "faulty", "corrections").fill_null(0),
+        joined.with_columns(
+            pl.col("imported", "faulty", "corrections", "identified", "open").fill_null(0),
             pl.col("rejected").fill_null(pl.lit([], dtype=SCHEMA["rejected"])),
+            pl.col("months").fill_null(pl.lit([], dtype=SCHEMA["months"])),
+            pl.lit(READER_VERSION).alias("reader"),
         )
         .with_columns(rows=pl.col("imported") + pl.col("faulty"))
         .select(pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())
         .sort("source")
+    )
+
+
+def _count_events(events: Path) -> pl.DataFrame:
+    """Count an import's events: source, day, events, and how many of them have which identity."""
+    return (
+        pl.scan_parquet(events)
+        .group_by("source", "day")
+        .agg(
+            events=pl.len().cast(pl.Int64),
+            corrections=pl.col("rejected_id").count().cast(pl.Int64),
+            identified=pl.col("event_id").count().cast(pl.Int64),
+        )
+        .collect(engine="streaming")
     )

@@ -1,7 +1,8 @@
 """What makes a row an event: the rules for each field, and the reasons against a row.
 
 Every data row is an event or has a reason, its code in REASONS. Nothing is rounded: a number that
-does not fit its decimals is a reason. Blank lines, and lines of nothing but commas, are no rows.
+does not fit its decimals is a reason. Blank lines, and lines of nothing but commas, are no rows. In
+a list of rejected rows, one that is as it was is still open: neither an event nor a new reject.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from typing import cast
 import polars as pl
 
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
-from tasks.imports.scan import origins, scan_fields, scan_lines, text_columns
-from tasks.imports.spool import COLUMNS, SpoolFile
+from tasks.imports.rejected_id import is_still_open
+from tasks.imports.scan import OVERFLOW, origins, scan_fields, scan_lines, text_columns
+from tasks.imports.spool import COLUMNS, EVENT_ID, INTERVAL_END, REJECTED_ID, SpoolFile
 
 # Why a row is rejected. A row with several faults is counted under the first.
 REASONS = {
@@ -22,18 +24,23 @@ REASONS = {
     "nmi": "NMI is not 10 letters (without I and O) and digits, or 11 with the check digit",
     "nmi_check_digit": "the NMI's check digit, its 11th character, is wrong",
     "date": "DATE is not an ISO date (2025-09-30) or date-time (2025-09-30T23:55:00+10:00)",
+    "interval_end": "INTERVAL_END is not an ISO date-time (2025-09-30T23:55:00+10:00)",
     "event_type": "EVENT_TYPE is neither Charge nor Discharge",
     "energy": "ENERGY is not a plain decimal number below 1000000000 with at most 6 decimals",
     "energy_negative": "ENERGY is negative; say Charge or Discharge in EVENT_TYPE instead",
-    "tariff": "TARIFF is not a plain decimal number within +-1000000 with at most 6 decimals",
+    "tariff": "TARIFF is not a plain decimal number above -1000000 and below 1000000 with at most "
+    "6 decimals",
+    "corrects_nothing": "REJECTED_ID names no row that is rejected; leave it empty if this is an "
+    "event of its own",
 }
 
 ENERGY = pl.Decimal(15, 6)
 TARIFF = pl.Decimal(12, 6)
 
-# A big file with more rejected rows than this, and more than half, is not read to its end.
-MANY_REJECTED = 1_000_000
+# A file with more is of another format, and is not read to its end.
+MOST_REJECTED = 1_000_000
 BLANK = "blank"  # no reason: such a line is no row
+OPEN = "open"  # no reason: a row of a list of rejected rows, as it was
 
 NO_EVENTS = pl.DataFrame(
     schema={
@@ -41,9 +48,12 @@ NO_EVENTS = pl.DataFrame(
         "line": pl.UInt32,
         "nmi": pl.String,
         "day": pl.Date,
+        "second": pl.Int32,  # of the day in market time; null: its DATE is a day alone
         "is_discharge": pl.Boolean,
         "energy_kwh": ENERGY,
         "tariff_cents_per_kwh": TARIFF,
+        "event_id": pl.String,
+        "rejected_id": pl.String,  # the rejected row that it corrects
     }
 )
 NO_FAULTS = pl.DataFrame(
@@ -63,29 +73,27 @@ _NMI_IN_ANY_CASE = "^[0-9A-HJ-NP-Za-hj-np-z]{10}[0-9]?$"
 
 @dataclass
 class Faults:
-    """The faulty rows of an import, added by several threads, so in no order.
-
-    They are kept in memory, which ten million of them would fill. But a file with so many has
-    another format, and is not read to its end.
-    """
+    """The rows of an import that are no events, added by several threads, so in no order."""
 
     found: list[pl.DataFrame]
-    may_be_another_format: bool
-    rows: int = 0  # looked at, good or not
-    faulty: int = 0
+    rejected: int = 0
 
     @property
-    def is_another_format(self) -> bool:
-        is_much = self.faulty > MANY_REJECTED and 2 * self.faulty > self.rows
-        return self.may_be_another_format and is_much
+    def are_too_many(self) -> bool:
+        return self.rejected > MOST_REJECTED
+
+    def add(self, bad: pl.DataFrame) -> None:
+        """Add rows, as NO_FAULTS has them."""
+        self.found.append(bad)
+        self.rejected += bad.select((~pl.col("reason").is_in([BLANK, OPEN])).sum()).item()
 
     def another_format(self) -> str:
-        """Say what is wrong with the file as a whole."""
+        """Say what is wrong with a file that has too many."""
         reasons = pl.concat(self.found)["reason"]
-        [most] = reasons.filter(reasons != BLANK).mode().sort().head(1)
+        [most] = reasons.filter(~reasons.is_in([BLANK, OPEN])).mode().sort().head(1)
         return (
-            f"of another format: more than {MANY_REJECTED:,} of its rows, and more than half, "
-            f"would be rejected, most of them since {REASONS[most]}; export it again"
+            f"of another format: more than {MOST_REJECTED:,} of its rows would be rejected, most "
+            f"of them since {REASONS[most]}; export it again"
         )
 
 
@@ -94,7 +102,7 @@ def good_rows(file: SpoolFile, number: int, timezone: str, faults: Faults) -> pl
     columns = text_columns(file)
     long_rows = _long_rows(file)
     origin = origins(file)
-    days = _market_days(timezone)
+    moments = _market_moments(timezone, is_interval_end=INTERVAL_END in file.columns)
     is_good = pl.all_horizontal(
         ~pl.col("is_long"),
         pl.col("energy_kwh") >= 0,
@@ -102,30 +110,31 @@ def good_rows(file: SpoolFile, number: int, timezone: str, faults: Faults) -> pl
     ).fill_null(False)
 
     def good(batch: pl.DataFrame) -> pl.DataFrame:
-        if faults.is_another_format:
+        if faults.are_too_many:
             return NO_EVENTS
-        faults.rows += batch.height
-        is_long = batch["overflow"].is_not_null()
         source, line = origin(batch["row"])
+        day, second = moments(batch["text_date"])
         typed = batch.with_columns(
-            (is_long if long_rows.is_empty() else is_long | batch["row"].is_in(long_rows)).alias(
-                "is_long"
-            ),
+            _are_long(batch, long_rows).alias("is_long"),
             source.alias("source"),
             line.alias("line"),
-            _sites(batch["text_nmi"]).alias("nmi"),
-            days(batch["text_date"]).alias("day"),
+            read_sites(batch["text_nmi"]).alias("nmi"),
+            day.alias("day"),
+            second.alias("second"),
             _are_discharges(batch["text_event_type"]).alias("is_discharge"),
             _decimals(batch["text_energy"], ENERGY).alias("energy_kwh"),
             _decimals(batch["text_tariff"], TARIFF).alias("tariff_cents_per_kwh"),
+            _identity(columns, EVENT_ID).alias("event_id"),
+            _identity(columns, REJECTED_ID).alias("rejected_id"),
         )
         are_good = typed.select(is_good).to_series()
         if not are_good.all():
             bad = typed.filter(~are_good).with_columns(
-                pl.lit(number, pl.Int32).alias("file"), _reason(columns).alias("reason")
+                pl.lit(number, pl.Int32).alias("file"), _reason(file, columns).alias("reason")
             )
-            faults.found.append(bad.select(NO_FAULTS.columns))
-            faults.faulty += bad.height
+            if REJECTED_ID in file.columns:
+                bad = bad.with_columns(_open_or(bad))
+            faults.add(bad.select(NO_FAULTS.columns))
             typed = typed.filter(are_good)
         return typed.select(NO_EVENTS.columns)
 
@@ -134,27 +143,63 @@ def good_rows(file: SpoolFile, number: int, timezone: str, faults: Faults) -> pl
     return scan_fields(file).map_batches(good, schema=NO_EVENTS.schema, streamable=True)
 
 
-def _long_rows(file: SpoolFile) -> pl.Series:
-    """Return the rows with more fields than the header has columns, empty ones at the end aside.
+def _identity(columns: list[str], name: str) -> pl.Expr:
+    """Return an optional column that names an event or a rejected row; null where it is blank."""
+    column = f"text_{name.lower()}"
+    if column not in columns:
+        return pl.lit(None, pl.String)
+    text = pl.col(column).str.strip_chars()
+    return pl.when(text != "").then(text)
 
-    The parser gives the first field too many and drops the others, so that `...,25,,x` looks well;
-    but only where a field is empty, which most files never have.
+
+def _open_or(bad: pl.DataFrame) -> pl.Series:
+    """Return the reasons of a list's rows, OPEN where a row is as it was when it was rejected."""
+    fields = bad.select(pl.col(f"text_{name.lower()}") for name in COLUMNS).rows()
+    rows = zip(bad["rejected_id"], fields, bad["reason"], strict=True)
+    reasons = [
+        OPEN if id is not None and is_still_open(id, values) else reason
+        for id, values, reason in rows
+    ]
+    return pl.Series("reason", reasons, dtype=pl.String)
+
+
+def _are_long(batch: pl.DataFrame, long_rows: pl.Series | None) -> pl.Series:
+    """Say which rows have more fields than the header has columns, blank ones at the end aside."""
+    first, second = (batch[name] for name in OVERFLOW)
+    if long_rows is not None:
+        return batch["row"].is_in(long_rows)
+    if first.null_count() == batch.height:
+        return pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
+    # Of a blank field and then another, nobody has looked at what comes behind.
+    return (first.str.strip_chars().fill_null("") != "") | second.is_not_null()
+
+
+def _long_rows(file: SpoolFile) -> pl.Series | None:
+    """Return the rows with more fields than the header has columns, blank ones at the end aside.
+
+    The parser gives the first fields too many and drops the others, so that `...,25,,,x` looks
+    well; but only where a field is empty, which most files never have. None: not looked for.
     """
-    if not file.has_empty_fields:
-        return pl.Series([], dtype=pl.UInt32)
-    unquoted = pl.col("line").str.replace_all(r'"(?:[^"]|"")*"', '"')
-    line = unquoted if file.is_quoted else pl.col("line")
-    commas = line.str.strip_chars_end(", \r").str.count_matches(",", literal=True)
+    if not file.has_empty_fields and not file.is_quoted:
+        return None
+    line = pl.col("line").str.replace(r'(?:,(?:[ \t]*|"[ \t]*"))*\r?$', "")
+    if file.is_quoted:
+        line = line.str.replace_all(r'"(?:[^"]|"")*"', '"')
+    commas = line.str.count_matches(",", literal=True)
     rows = scan_lines(file).filter(commas >= len(file.columns)).select("row")
     return rows.collect(engine="streaming").to_series()
 
 
-def _reason(columns: list[str]) -> pl.Expr:
+def _reason(file: SpoolFile, columns: list[str]) -> pl.Expr:
     """Return the first reason against a row that is not good; `BLANK` where it is no row."""
     text = {name: pl.col(f"text_{name.lower()}").str.strip_chars() for name in COLUMNS}
     is_missing = [column.fill_null("") == "" for column in text.values()]
-    further = [name for name in [*columns, "overflow"] if not name.startswith("text_")]
-    is_blank = pl.all_horizontal(*is_missing, *(pl.col(name).is_null() for name in further))
+    others = {f"text_{name.lower()}" for name in COLUMNS}
+    further = [name for name in [*columns, *OVERFLOW] if name not in others]
+    is_blank = pl.all_horizontal(
+        *is_missing, *(pl.col(name).str.strip_chars().fill_null("") == "" for name in further)
+    )
+    date = "interval_end" if INTERVAL_END in file.columns else "date"
     return (
         pl.when(is_blank)
         .then(pl.lit(BLANK))
@@ -167,7 +212,7 @@ def _reason(columns: list[str]) -> pl.Expr:
         .when(pl.col("nmi").is_null())
         .then(pl.lit("nmi_check_digit"))
         .when(pl.col("day").is_null())
-        .then(pl.lit("date"))
+        .then(pl.lit(date))
         .when(pl.col("is_discharge").is_null())
         .then(pl.lit("event_type"))
         .when(pl.col("energy_kwh").is_null())
@@ -178,7 +223,7 @@ def _reason(columns: list[str]) -> pl.Expr:
     )
 
 
-def _sites(texts: pl.Series) -> pl.Series:
+def read_sites(texts: pl.Series) -> pl.Series:
     """Read NMIs as the 10 characters that name the site; null for all else."""
     # Each once, as there are fewer sites than events; and all in one text, since a regex costs more
     # to begin than to run.
@@ -230,45 +275,76 @@ def _decimals(texts: pl.Series, dtype: pl.Decimal) -> pl.Series:
     return texts.cast(dtype)
 
 
+# A moment as one whole number: days since before 1900, so never negative, times more than a day's
+# seconds, and the second.
+_DAY = 100_000
+_EPOCH = 30_000  # days
+_DATE_ALONE = 99_999  # in the place of the second
 _DATE = r"(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _OFFSET = r"(Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])$"
 
 
-def _market_days(timezone: str) -> Callable[[pl.Series], pl.Series]:
-    """Return a function that reads ISO dates and date-times as days in market time, else null."""
+def _market_moments(
+    timezone: str, is_interval_end: bool
+) -> Callable[[pl.Series], tuple[pl.Series, pl.Series]]:
+    """Return what reads ISO dates and date-times as days, and seconds of them, in market time.
 
-    def days(texts: pl.Series) -> pl.Series:
+    The day is null where the text is neither; the second where it is a date alone. The end of an
+    interval is never a date alone, and at midnight it belongs to the day before.
+    """
+
+    def codes(texts: pl.Series) -> pl.Series:
+        """Read each text as one whole number: its day and second; null for all else."""
         dates = texts.str.strip_chars()
         is_local = dates.str.contains(rf"^{_DATE}({_TIME})?$")
-        local_day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-        if is_local.all():
-            return local_day
         has_offset = dates.str.contains(rf"^{_DATE}{_TIME}{_OFFSET}")
-        # Offsets are whole minutes, so the seconds cannot move a moment to another day.
-        minute = dates.str.slice(0, 16).str.replace(" ", "T", literal=True)
-        local = minute.str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us")
+        day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64) + _EPOCH
+        hours = dates.str.slice(11, 2).cast(pl.Int64, strict=False)
+        minutes = dates.str.slice(14, 2).cast(pl.Int64, strict=False)
+        seconds = dates.str.extract(r"^.{16}:([0-9]{2})").cast(pl.Int64, strict=False)
+        second = hours * 3600 + minutes * 60 + seconds.fill_null(0)
+        local = day * _DAY + _where(is_local, second).fill_null(_DATE_ALONE)
+        if not is_local.all():
+            shifted = _shifted(dates, day * 86400 + second)
+            local = _where(is_local, local, _where(has_offset, shifted))
+        if not is_interval_end:
+            return local
+        is_midnight = local % _DAY == 0
+        local = _where(is_midnight, local - _DAY + 86400, local)
+        return _where(local % _DAY != _DATE_ALONE, local)
+
+    def _shifted(dates: pl.Series, moment: pl.Series) -> pl.Series:
+        """Bring moments (seconds) with an offset to market time."""
         offset = dates.str.extract(_OFFSET).str.replace(":", "", literal=True)
         minutes = (
             offset.str.slice(1, 2).cast(pl.Int64, strict=False) * 60
             + offset.str.slice(3, 2).cast(pl.Int64, strict=False)
         ).fill_null(0)
         sign = 1 - 2 * offset.str.starts_with("-").fill_null(False).cast(pl.Int64)
-        moment = (local - (minutes * sign * 60_000_000).cast(pl.Duration("us"))).dt
-        market_day = moment.replace_time_zone("UTC").dt.convert_time_zone(timezone).dt.date()
-        return _where(is_local, local_day, _where(has_offset, market_day))
+        utc = ((moment - minutes * sign * 60 - _EPOCH * 86400) * 1_000_000).cast(
+            pl.Datetime("us", "UTC")
+        )
+        local = utc.dt.convert_time_zone(timezone).dt.replace_time_zone(None).cast(pl.Int64)
+        local = local // 1_000_000 + _EPOCH * 86400
+        return local // 86400 * _DAY + local % 86400
 
-    def days_of_distinct(texts: pl.Series) -> pl.Series:
+    def codes_of_distinct(texts: pl.Series) -> pl.Series:
         distinct = texts.unique()  # 5-minute data has 8,928 in a month, however many rows
-        return texts.replace_strict(distinct, days(distinct), return_dtype=pl.Date)
+        return texts.replace_strict(distinct, codes(distinct), return_dtype=pl.Int64)
 
-    def days_of_runs(texts: pl.Series) -> pl.Series:
+    def moments(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
         runs = texts.rle().struct.field("value")  # in files in the order of time, few
         if 8 * runs.len() > texts.len():
-            return days_of_distinct(texts)
-        return days(runs).gather(texts.rle_id())
+            code = codes_of_distinct(texts)
+        else:
+            code = codes(runs).gather(texts.rle_id())
+        second = code % _DAY
+        return (code // _DAY - _EPOCH).cast(pl.Int32).cast(pl.Date), _where(
+            second != _DATE_ALONE, second.cast(pl.Int32)
+        )
 
-    return days_of_runs
+    return moments
 
 
 def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None) -> pl.Series:

@@ -1,4 +1,4 @@
-"""What an import keeps of the rows that it rejects, and which rejected rows its events correct."""
+"""What an import keeps of the rows that it rejects."""
 
 import io
 from collections.abc import Callable
@@ -9,38 +9,37 @@ from typing import cast
 import polars as pl
 from polars._typing import PolarsDataType
 
-from tasks.imports.scan import key_of, origins, scan_fields, scan_lines
-from tasks.imports.spool import COLUMNS, CORRECTS, SpoolFile
+from tasks.imports.event_rows import OPEN
+from tasks.imports.rejected_id import content_of
+from tasks.imports.scan import key_of, scan_fields, scan_lines
+from tasks.imports.spool import COLUMNS, REJECTED_ID, SpoolFile
 
 # `rejected.csv`: one row per rejected row. `reason` is a code of REASONS; at_stake_aud is energy x
-# tariff without its sign, where both can be read, whatever else is wrong; then the fields, trimmed,
-# and the row as it was.
+# tariff without its sign, where both can be read, whatever else is wrong; day is null where the
+# date cannot be read; given_id is the rejected row that it was to correct; content names its
+# fields (`rejected_id.py`); then the fields, trimmed, and the row as it was.
 REJECTED_SCHEMA: dict[str, PolarsDataType] = {
     "key": pl.String,
     "line": pl.UInt32,
     "reason": pl.String,
     "at_stake_aud": pl.Decimal(38, 18),
+    "day": pl.Date,
+    "given_id": pl.String,
+    "content": pl.String,
     **{name.lower(): pl.String for name in COLUMNS},
     "row": pl.String,
-}
-
-# `corrections.csv`, if there are any: which event (key, line) corrects which rejected row.
-CORRECTIONS_SCHEMA: dict[str, PolarsDataType] = {
-    "key": pl.String,
-    "line": pl.UInt32,
-    "corrects_file": pl.String,
-    "corrects_line": pl.UInt32,
 }
 
 
 def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
     """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
+    rejected = faults.filter(pl.col("reason") != OPEN)
     parts = [
         scan_lines(file).map_batches(
             _rejected_of(file, of_file), schema=REJECTED_SCHEMA, streamable=True
         )
         for number, file in enumerate(files)
-        if not (of_file := faults.filter(pl.col("file") == number)).is_empty()
+        if not (of_file := rejected.filter(pl.col("file") == number)).is_empty()
     ]
     pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
 
@@ -56,18 +55,28 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
         if of_batch.is_empty():
             return pl.DataFrame(schema=REJECTED_SCHEMA)
         as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
-        again = io.BytesIO("\n".join(as_they_were.to_list()).encode())
-        parsed = scan_fields(file, again).select(fields).collect()
+        again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
+        given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
+        parsed = (
+            scan_fields(file, again)
+            .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
+            .collect()
+        )
         assert of_batch.height == parsed.height == as_they_were.len()
         return (
             pl.concat([of_batch, parsed], how="horizontal")
-            .with_columns(as_it_was=as_they_were)
+            .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
             .select(
                 key_of(file),
                 "line",
                 "reason",
                 _at_stake(),
-                # In a row with too many fields, which one is which cannot be known.
+                "day",
+                pl.when(pl.col("given_id").str.strip_chars() != "")
+                .then(pl.col("given_id").str.strip_chars())
+                .alias("given_id"),
+                "content",
+                # Of a row with too many fields nobody knows which is which.
                 *(
                     pl.when(pl.col("reason") != "fields")
                     .then(pl.col(name).str.strip_chars())
@@ -81,6 +90,18 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
     return rejected
 
 
+def _contents(rejected: pl.DataFrame, fields: pl.DataFrame, rows: pl.Series) -> pl.Series:
+    """Name the content of rejected rows: their fields, or of one with too many, all of it."""
+    values = fields.select(f"text_{name.lower()}" for name in COLUMNS).rows()
+    return pl.Series(
+        [
+            content_of([row] if reason == "fields" else of_row)
+            for reason, of_row, row in zip(rejected["reason"], values, rows, strict=True)
+        ],
+        dtype=pl.String,
+    )
+
+
 def _at_stake() -> pl.Expr:
     """Return what a rejected row may be worth, AUD: null where its numbers say nothing."""
 
@@ -91,28 +112,3 @@ def _at_stake() -> pl.Expr:
 
     cents = pl.when(pl.col("reason") != "fields").then(number("energy") * number("tariff"))
     return (cents * pl.lit(Decimal("0.01"))).abs().cast(pl.Decimal(38, 18)).alias("at_stake_aud")
-
-
-def find_corrections(files: list[SpoolFile], faults: pl.DataFrame) -> pl.DataFrame:
-    """Return which events say that they correct which rejected row, as CORRECTIONS_SCHEMA has it.
-
-    An event that names no file or no line is an event like any other.
-    """
-    found = [pl.DataFrame(schema=CORRECTIONS_SCHEMA)]
-    for number, file in enumerate(files):
-        if not set(CORRECTS) <= set(file.columns):
-            continue
-        rows = scan_fields(file).select("row", "corrects_file", "corrects_line").collect()
-        source, line = origins(file)(rows["row"])
-        found.append(
-            rows.with_columns(source.alias("source"), line.alias("line"))
-            .join(faults.filter(pl.col("file") == number), on="row", how="anti")
-            .select(
-                key_of(file),
-                "line",
-                pl.col("corrects_file").str.strip_chars(),
-                pl.col("corrects_line").str.strip_chars().cast(pl.UInt32, strict=False),
-            )
-            .drop_nulls()
-        )
-    return pl.concat(found)

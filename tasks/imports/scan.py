@@ -5,17 +5,20 @@ from collections.abc import Callable
 
 import polars as pl
 
-from tasks.imports.spool import COLUMNS, CORRECTS, SpoolFile
+from tasks.imports.spool import COLUMNS, EVENT_ID, INTERVAL_END, REJECTED_ID, SpoolFile
+
+OVERFLOW = ["overflow_1", "overflow_2"]  # the first fields beyond the header's columns
 
 
 def scan_fields(file: SpoolFile, lines: io.BytesIO | None = None) -> pl.LazyFrame:
-    """Scan a spool file, or some of its lines, as fields, all text: row, columns, `overflow`."""
+    """Scan a spool file, or some of its lines, as fields, all text: row, columns, OVERFLOW."""
     return pl.scan_csv(
         lines or file.path,
         has_header=False,
-        schema=dict.fromkeys([*text_columns(file), "overflow"], pl.String),
-        missing_columns="insert",  # `overflow` is there when a row is longer than the header;
-        extra_columns="ignore",  # what comes behind it is for `_long_rows`
+        skip_rows=1,
+        schema=dict.fromkeys([*text_columns(file), *OVERFLOW], pl.String),
+        missing_columns="insert",  # OVERFLOW is there when a row is longer than the header;
+        extra_columns="ignore",  # what comes behind it is for `long_rows`
         truncate_ragged_lines=True,
         quote_char='"' if file.is_quoted else None,
         # A bad byte costs its row, not the file; where there is none, not looking is faster.
@@ -30,6 +33,7 @@ def scan_lines(file: SpoolFile) -> pl.LazyFrame:
     return pl.scan_csv(
         file.path,
         has_header=False,
+        skip_rows=1,
         schema={"line": pl.String},
         separator="\0",  # no such byte is in a spool file, so a field is a whole line
         quote_char=None,
@@ -40,15 +44,10 @@ def scan_lines(file: SpoolFile) -> pl.LazyFrame:
 
 
 def text_columns(file: SpoolFile) -> list[str]:
-    """Name a spool file's columns in their order."""
-    return [
-        f"text_{name.lower()}"
-        if name in COLUMNS
-        else name.lower()
-        if name in CORRECTS
-        else f"further_{index}"
-        for index, name in enumerate(file.columns)
-    ]
+    """Name a spool file's columns in their order: those that are read are `text_<name>`."""
+    read = {name: f"text_{name.lower()}" for name in (*COLUMNS, REJECTED_ID, EVENT_ID)}
+    read[INTERVAL_END] = read["DATE"]
+    return [read.get(name, f"further_{index}") for index, name in enumerate(file.columns)]
 
 
 def origins(file: SpoolFile) -> Callable[[pl.Series], tuple[pl.Series, pl.Series]]:

@@ -1,9 +1,10 @@
 """From inbox objects to plain CSV lines on this machine's disk, with the origin of each line.
 
-Objects with the same columns are written one after the other to one file, so that 5,000 small ones
-are parsed like one big one. What decides whether a file can be read at all is decided here, in
-terms that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all
-columns in its first line, and close every quote on the line that opened it.
+Objects with the same columns are laid one after the other in one file, so that 5,000 small ones are
+parsed like one big one. What decides whether a file can be read at all is decided here, in terms
+that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all columns
+in its first line, close every quote on the line that opened it, end its lines with LF or CRLF, and
+have no line that is longer than any event could be.
 """
 
 import csv
@@ -31,12 +32,29 @@ except ImportError:
     from backports.zstd import ZstdError, ZstdFile
 
 COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
-# With these two, a row says which rejected row of which file it corrects.
-CORRECTS = ("CORRECTS_FILE", "CORRECTS_LINE")
+INTERVAL_END = "INTERVAL_END"  # may stand in the place of DATE
+REJECTED_ID = "REJECTED_ID"  # with it, a row says which rejected row it corrects
+EVENT_ID = "EVENT_ID"  # with it, a row says which event it is
+# What else a list of rejected rows has, to be read by people.
+LIST_COLUMNS = ("REASON", "AT_STAKE_AUD", "FILE", "LINE", "ROW")
+_OPTIONAL = (REJECTED_ID, EVENT_ID)
+_OLD_LIST_COLUMN = "CORRECTS_FILE"
 _PARALLEL_READS = 16
 _SMALL_CHUNK = (
     64 << 10
 )  # below it, handing a chunk to a thread or to Polars costs more than it saves
+
+_MOST_COLUMNS = 1000
+_LONGEST_LINE = 1 << 20  # bytes
+_PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# What some programs take for the end of a line, and the parser does not: rows would hide behind it.
+_OTHER_LINE_ENDS = {
+    b"\x0b": "a vertical tab",
+    b"\x0c": "a form feed",
+    b"\xc2\x85": "a NEL character (U+0085)",
+    b"\xe2\x80\xa8": "a line separator (U+2028)",
+    b"\xe2\x80\xa9": "a paragraph separator (U+2029)",
+}
 
 # A line whose quotes do not add up: some field is neither free of quotes nor quoted whole.
 _FIELD = rb'(?:[^",\n]*|"(?:[^"\n]|"")*")'
@@ -62,7 +80,11 @@ class Source:
 
 @dataclass
 class SpoolFile:
-    """Lines of one or more sources with the same columns, without their headers."""
+    """Lines of one or more sources with the same columns, without their headers.
+
+    The file begins with one empty line: a parser takes a byte order mark at the beginning of a file
+    for no part of it, and in a data row it is one.
+    """
 
     path: Path
     columns: tuple[str, ...]
@@ -91,12 +113,11 @@ def spool(
             try:
                 header, chunks = _unpacked(version.key, body)
                 columns = _columns(header)
-                source.ignored_columns = tuple(
-                    name for name in columns if name not in COLUMNS + CORRECTS
-                )
+                source.ignored_columns = _ignored(columns)
                 if columns not in files:
                     files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
                     handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
+                    handles[columns].write(b"\n")
                 content = _Content(hashlib.sha256(header), chunks, handles[columns])
                 _append(source, content, files[columns], beside)
                 source.sha256 = content.sha256.hexdigest()
@@ -139,7 +160,7 @@ def _append(
     """
     handle = content.handle
     start = handle.tell()
-    lines, last = 0, b"\n"
+    lines, last, unended = 0, b"\n", 0
     is_ascii, is_quoted, has_empty_fields = True, False, False
     kept: list[Future[bool]] = []  # at most one
     try:
@@ -150,15 +171,17 @@ def _append(
                 has_empty_fields |= content.keep(chunk)
             else:
                 kept.append(beside.submit(content.keep, chunk))
-            if b"\0" in chunk:
-                raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
+            is_chunk_ascii = chunk.isascii()
+            unended = _check_lines(chunk, is_chunk_ascii, last, unended, lines)
             lines += chunk.count(b"\n")
-            is_ascii = is_ascii and chunk.isascii()
+            is_ascii = is_ascii and is_chunk_ascii
             is_quoted = is_quoted or b'"' in chunk
             has_empty_fields = has_empty_fields or last + chunk[:1] == b",,"
             last = chunk[-1:]
         if kept:
             has_empty_fields |= kept.pop().result()
+        if last == b"\r":
+            raise _bare_cr(lines)
         if last != b"\n":
             lines += handle.write(b"\n")
         if is_quoted:
@@ -176,6 +199,49 @@ def _append(
     file.sources.append(source)
 
 
+def _check_lines(chunk: bytes, is_ascii: bool, last: bytes, unended: int, lines: int) -> int:
+    """Return how many bytes of the chunk belong to a line that has not ended yet.
+
+    `last` is the byte before the chunk, `unended` what it left of a line, `lines` how many ended.
+
+    Raises:
+        Unreadable: what ends the lines is not LF or CRLF, or one is too long to be an event.
+    """
+    if b"\0" in chunk:
+        raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
+    first_end = chunk.find(b"\n")
+    if unended + (len(chunk) if first_end < 0 else first_end) > _LONGEST_LINE:
+        raise Unreadable(
+            f"line {lines + 2} is longer than {_LONGEST_LINE:,} bytes; no event is: export the "
+            "file again"
+        )
+    if (last == b"\r" and chunk[:1] != b"\n") or _has_bare_cr(chunk):
+        at = 0 if last == b"\r" and chunk[:1] != b"\n" else re.search(rb"\r(?!\n)", chunk).start()  # type: ignore[union-attr]
+        raise _bare_cr(lines + chunk.count(b"\n", 0, at))
+    for character, name in _OTHER_LINE_ENDS.items():
+        if (is_ascii and len(character) > 1) or (at := chunk.find(character)) < 0:
+            continue
+        line = lines + chunk.count(b"\n", 0, at) + 2
+        raise Unreadable(
+            f"line {line} holds {name}, which may end a line for "
+            "the program that wrote it, so that rows would be lost: save it with LF or CRLF at the "
+            "end of each line, or take the character out"
+        )
+    return unended + len(chunk) if first_end < 0 else len(chunk) - chunk.rfind(b"\n") - 1
+
+
+def _has_bare_cr(chunk: bytes) -> bool:
+    """Say whether a CR stands before anything but an LF; one at the end may yet get its LF."""
+    return chunk.count(b"\r") - chunk.endswith(b"\r") > chunk.count(b"\r\n")
+
+
+def _bare_cr(lines: int) -> Unreadable:
+    return Unreadable(
+        f"line {lines + 2} has a carriage return (CR) without LF: if CR alone ends the lines, "
+        "rows would be lost; save it with LF or CRLF at the end of each line"
+    )
+
+
 def _check_quoting(handle: io.BufferedRandom, start: int) -> None:
     handle.flush()
     with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as spooled:
@@ -184,8 +250,8 @@ def _check_quoting(handle: io.BufferedRandom, start: int) -> None:
         if broken := _BADLY_QUOTED.search(spooled, start):
             line = 2 + sum(1 for _ in re.finditer(rb"\n", spooled[start : broken.start()]))
             raise Unreadable(
-                f"broken quoting: line {line} has a quote that is not closed on it, or one inside "
-                "a field; correct the line and upload the file again"
+                f"broken quoting: line {line} has a quote that is not closed on it, or that stands "
+                "inside a field; correct the line and upload the file again"
             )
 
 
@@ -195,32 +261,69 @@ def _columns(line: bytes) -> tuple[str, ...]:
     Raises:
         Unreadable: the line does not name each of the five columns once.
     """
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Unreadable("not text: it is UTF-16; save it as CSV in UTF-8")
-    try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise Unreadable("not text: its first line is not UTF-8; save it as UTF-8") from None
-    if "\0" in text:
-        raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
-    if not line:
-        raise Unreadable("empty: it has no header and no rows")
+    text = _header(line)
     try:
         names = tuple(name.strip().upper() for name in next(csv.reader([text]), []))
     except csv.Error as error:
         raise Unreadable(f"the first line {text[:200]!r} is no header: {error}") from None
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
+    if _OLD_LIST_COLUMN in names:
+        raise Unreadable(
+            "a list of rejected rows of an earlier version; correct the one that the next run of "
+            "settle-month writes"
+        )
+    if "DATE" in names and INTERVAL_END in names:
+        raise Unreadable("it has both DATE and INTERVAL_END; leave one of the two columns out")
+    date = INTERVAL_END if INTERVAL_END in names else "DATE"
+    wanted = [date if name == "DATE" else name for name in COLUMNS]
+    if missing := [name for name in wanted if name not in names]:
         separator = next((s for s in (";", "\t", "|") if s in text), None)
         hint = f"; it is separated by {separator!r}, export it with commas" if separator else ""
         raise Unreadable(
             f"missing column {', '.join(missing)} in the first line {text[:200]!r}{hint}"
         )
-    if twice := [name for name in COLUMNS + CORRECTS if names.count(name) > 1]:
+    if repeated := [name for name in (*wanted, *_OPTIONAL) if names.count(name) > 1]:
         raise Unreadable(
-            f"column {', '.join(twice)} appears twice in the first line {text[:200]!r}"
+            f"column {', '.join(repeated)} appears twice in the first line {text[:200]!r}"
         )
     return names
+
+
+def _header(line: bytes) -> str:
+    """Return the text of a first line.
+
+    Raises:
+        Unreadable: it is no text, or no header by any account.
+    """
+    for magic, packing in _PACKED.items():
+        if line.startswith(magic):
+            raise Unreadable(
+                f"not text: it is packed ({packing}); only .csv.gz (gzip) and .csv.zst (zstd) are "
+                "unpacked, by that name"
+            )
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Unreadable("not text: it is UTF-16; save it as CSV in UTF-8")
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable("not text: its first line is not UTF-8; save it as UTF-8") from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if "\0" in text:
+        raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
+    if not line:
+        raise Unreadable("empty: it has no header and no rows")
+    if "\r" in text:
+        raise _bare_cr(-1)
+    if text.count(",") >= _MOST_COLUMNS:
+        raise Unreadable(f"the first line names over {_MOST_COLUMNS:,} columns; no header does")
+    return text
+
+
+def _ignored(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that are not read. A list of rejected rows has some for people alone."""
+    read = {*COLUMNS, INTERVAL_END, *_OPTIONAL}
+    if REJECTED_ID in columns:
+        read |= set(LIST_COLUMNS)
+    return tuple(name for name in columns if name not in read)
 
 
 def _unpacked(key: str, body: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,6 +61,20 @@ class ObjectStore:
             max_pool_connections=_PARALLEL_REQUESTS,
         )
         self.client: S3Client = boto3.client("s3", config=config, **client_options)
+        self._date: str | None = None
+        self.client.meta.events.register("after-call.s3", self._note_date)
+
+    def _note_date(self, parsed: dict[str, Any], **_: Any) -> None:
+        headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self._date = headers.get("date", self._date)
+
+    @property
+    def clock(self) -> datetime | None:
+        """Return what the store's clock said in its last answer, to the second, if it did."""
+        try:
+            return parsedate_to_datetime(self._date) if self._date else None
+        except ValueError:
+            return None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process as the settings that it is made from."""

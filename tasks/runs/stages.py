@@ -4,8 +4,8 @@ A stage is one call of a room below. The flows say in which order and under whic
 that passes between stages on different machines is on S3.
 """
 
-import json
 from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -14,14 +14,16 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.month_record import MonthRecord
 from tasks.core.registry import Change
+from tasks.core.registry_list import Row
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
 from tasks.evidence import dispute, tables, verification
 from tasks.evidence.explanation import Explained, explain
 from tasks.imports import catalog, event_files
 from tasks.imports.catalog import Inbox
+from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
-from tasks.io.registry_log import append_changes
+from tasks.io.registry_log import Recorded
 from tasks.publication import closing, published, revisions, run_records
 from tasks.publication.published import PublishedMonth
 from tasks.publication.revisions import Revisions
@@ -209,21 +211,37 @@ def build_tables(store: ObjectStore, month: Month) -> str:
 
 
 @stage("read {key}")
-def read_object(store: ObjectStore, key: str) -> bytes:
-    """Return an object's bytes."""
-    found = store.read(key)
-    if found is None:
-        raise Refused(f"key: there is no {key!r} in the bucket; upload it first")
-    return found[0]
+def read_registry_upload(store: ObjectStore, key: str) -> bytes:
+    """Return the bytes of an uploaded file of changes."""
+    return registry_log.read_upload(store, key)
 
 
 @stage("append to the registry")
 def append_to_registry(
     store: ObjectStore, changes: list[tuple[int, Change | Refused]], recorded_by: str
-) -> list[dict[str, Any]]:
+) -> list[Recorded]:
     """Append changes, all or none; return them as they were recorded."""
     if not changes:
-        raise Refused("the file holds no changes")
-    recorded = append_changes(store, store.settings, changes, recorded_by)
-    run_logger().info("changes %d to %d recorded", recorded[0].seq, recorded[-1].seq)
-    return [json.loads(change.line()) for change in recorded]
+        raise Refused("key: the file holds no changes")
+    recorded = registry_log.append_changes(store, store.settings, changes, recorded_by)
+    logger = run_logger()
+    logger.info("changes %d to %d recorded", recorded[0].change.seq, recorded[-1].change.seq)
+    for later in (later for of in recorded for later in of.later):
+        logger.warning("%s", later)
+    return recorded
+
+
+@stage("date changes again")
+def redate_changes(store: ObjectStore) -> list[Change]:
+    """Date the changes that are dated in the future with the present moment."""
+    return registry_log.redate_changes(store)
+
+
+@stage("list the registry")
+def list_registry(
+    store: ObjectStore, day: date | None, as_of: datetime | None
+) -> tuple[list[Row], date, str]:
+    """Write the registry on a day as CSV; return its rows, the day, and its key."""
+    rows, on, key = registry_log.put_list(store, store.settings, day, as_of)
+    run_logger().info("%d rows in %s", len(rows), key)
+    return rows, on, key

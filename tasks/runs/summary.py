@@ -147,8 +147,8 @@ def _rejects(
         "",
         f"{record.at_stake.aud:,.2f} AUD are at stake in the {record.at_stake.rows:,} rejected "
         "rows whose energy and tariff can be read. Correct them in "
-        f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; the rows "
-        "that stay as they are must be taken out of it.",
+        f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; rows "
+        "that are as they were stay open.",
         "",
         "| rejected rows | why | file |",
         "|--:|---|---|",
@@ -186,11 +186,11 @@ def _difference(difference: Difference) -> list[str]:
 
 def show_rejected(inputs: MonthInputs) -> None:
     """Show the first rejected rows of a month, and where all of them can be corrected."""
-    first = inputs.first_rejected
+    first = inputs.rejected.head(_SHOWN_ROWS)
     if first.is_empty():
         return
     create_table_artifact(
-        first.select("key", "line", "reason", "at_stake_aud", "row")
+        first.select("rejected_id", "key", "line", "reason", "at_stake_aud", "row")
         .with_columns(
             pl.col("at_stake_aud").cast(pl.Float64).round(2), pl.col("reason").replace(REASONS)
         )

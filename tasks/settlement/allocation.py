@@ -16,7 +16,7 @@ month: what holds on the VPP's last day of the month holds for all of it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -24,12 +24,32 @@ from typing import Any
 
 import duckdb
 import polars as pl
+from polars._typing import PolarsDataType
 
 from tasks.core.errors import CheckFailed
 from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
 from tasks.core.month import Month
 from tasks.core.request import WhatIf
 from tasks.io.warehouse import rows, sql
+
+FILES_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "etag": pl.String,
+    "import_id": pl.String,
+    "source": pl.Int32,
+    "imported": pl.Int64,
+    "corrections": pl.Int64,
+}
+EVENTS_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "line": pl.UInt32,
+    "nmi": pl.String,
+    "day": pl.Date,
+    "is_discharge": pl.Boolean,
+    "energy_kwh": pl.Decimal(15, 6),
+    "tariff_cents_per_kwh": pl.Decimal(12, 6),
+}
+REJECTED_SCHEMA: dict[str, PolarsDataType] = {"nmi": pl.String, "rows": pl.Int64}
 
 # Goes into every run record: raise it when the rule would give other cents for the same inputs.
 RULE_VERSION = 1
@@ -64,16 +84,20 @@ CHECKS = (
 class AllocationInputs:
     """All inputs of an allocation.
 
-    `files` has one row per inbox object that counts: key, etag, import_id, source, imported,
-    rejected_rows. `daily` are the imports' daily sums, each named <import id>.parquet; `log` is the
-    registry's log.
+    `files` has one row per inbox object that counts (FILES_SCHEMA), `daily` are the imports' daily
+    sums, each named <import id>.parquet. `corrections` are events that count in the place of a
+    rejected row, `repeats` events that are in `daily` and do not count (EVENTS_SCHEMA both).
+    `rejected` has the month's rejected rows by site (REJECTED_SCHEMA). `log` is the registry's log.
     """
 
     month: Month
     as_of: datetime
+    log: Path
     files: pl.DataFrame
     daily: list[Path]
-    log: Path
+    corrections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS_SCHEMA))
+    repeats: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS_SCHEMA))
+    rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
     what_if: tuple[WhatIf, ...] = ()
 
 
@@ -83,7 +107,11 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
     Raises:
         CheckFailed: a check returned rows; the message says which VPP and by how much.
     """
-    load_inputs(connection, inputs)
+    folder = inputs.log.parent
+    load(connection, folder, "inputs", inputs.files.select(list(FILES_SCHEMA)))
+    load(connection, folder, "corrections", inputs.corrections.select(list(EVENTS_SCHEMA)))
+    load(connection, folder, "repeats", inputs.repeats.select(list(EVENTS_SCHEMA)))
+    load(connection, folder, "rejected", inputs.rejected.select(list(REJECTED_SCHEMA)))
     load_what_if(connection, inputs.what_if)
     parameters = {
         "log": str(inputs.log),
@@ -119,15 +147,14 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
         raise CheckFailed("\n".join(failures))
 
 
-def load_inputs(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) -> None:
-    """Make the table `inputs`: one row per inbox object that counts."""
-    columns = ("key", "etag", "import_id", "source", "imported", "rejected_rows")
+def load(
+    connection: duckdb.DuckDBPyConnection, folder: Path, table: str, frame: pl.DataFrame
+) -> None:
+    """Make a table of a frame, by way of a Parquet file in the folder."""
+    path = folder / f"{table}-table.parquet"
+    frame.write_parquet(path)
     connection.execute(
-        "create table inputs as select unnest($key::varchar[]) as key,"
-        " unnest($etag::varchar[]) as etag, unnest($import_id::varchar[]) as import_id,"
-        " unnest($source::int[]) as source, unnest($imported::bigint[]) as imported,"
-        " unnest($rejected_rows::bigint[]) as rejected_rows",
-        {name: inputs.files[name].to_list() for name in columns},
+        f"create table {table} as select * from read_parquet($path)", {"path": str(path)}
     )
 
 

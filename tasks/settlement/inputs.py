@@ -1,18 +1,20 @@
 """What a month is settled from: the files that count, their rejected rows, and the registry.
 
-A rejected row is corrected by a row of another file that names it in the columns CORRECTS_FILE and
-CORRECTS_LINE. All rows of a month that are still rejected are listed in `rejected/<month>.csv`, in
-that form. Once that list is corrected and uploaded to the inbox, the month is complete.
+All rejected rows of a month are listed in `rejected/<month>.csv`, one line for each event, with the
+name that each has by its content (REJECTED_ID). The list is itself an event file: corrected and
+uploaded, each of its events counts in the place of the row that it names. What is corrected into
+another fault takes the place of that row in the list; what is left as it was is still open.
 """
 
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from decimal import Decimal
 from functools import cache, cached_property
 from hashlib import file_digest, md5, sha256
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,26 +30,37 @@ from tasks.core.request import SettlementRequest
 from tasks.core.run_record import AtStake, DuplicateFile, FailedFile, FileRejects, InputFacts
 from tasks.core.settings import Settings
 from tasks.imports.catalog import Inbox
-from tasks.imports.event_rows import REASONS
-from tasks.imports.rejected import CORRECTIONS_SCHEMA, REJECTED_SCHEMA
-from tasks.imports.spool import COLUMNS, CORRECTS
+from tasks.imports.event_rows import NO_EVENTS, REASONS, read_sites
+from tasks.imports.rejected import REJECTED_SCHEMA
+from tasks.imports.spool import COLUMNS, REJECTED_ID
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.registry_log import read_log
 
-FIRST_ROWS = 100
+# The events that correct a rejected row, and where each of them stands.
+CORRECTIONS_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    **{name: dtype for name, dtype in NO_EVENTS.schema.items() if name != "source"},
+}
+# Rejected rows, one for each event; the fields are those of its last correction, if it has one.
+LIST_SCHEMA: dict[str, PolarsDataType] = {
+    **{name: REJECTED_SCHEMA[name] for name in ("key", "line", "reason", "at_stake_aud", "day")},
+    **{name.lower(): pl.String for name in COLUMNS},
+    "row": pl.String,
+    "rejected_id": pl.String,
+}
 PROGRAM = Path(tasks.__file__).parent
 _SHOWN = 10
-_CODES = {sentence: code for code, sentence in REASONS.items()}  # as READER_VERSION 1 wrote them
 
 
 @dataclass(frozen=True)
 class MonthInputs:
     """Everything that a month is settled from.
 
-    `files` has the catalog's rows of the files that count, with `rejected_rows`: those that are
-    not corrected; `first_rejected` has the first of these rows (REJECTED_SCHEMA). `log` is the
-    registry's log as a whole. `misplaced_corrections` names corrections whose events would count
-    twice, a sentence each.
+    `files` has the catalog's rows of the files that count, with `events` and `rejected_rows` of the
+    month. `corrections` are the events that count in the place of a rejected row
+    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA).
+    `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
+    registry's log as a whole.
     """
 
     month: Month
@@ -55,8 +68,9 @@ class MonthInputs:
     timezone: str
     log: bytes
     files: pl.DataFrame
-    first_rejected: pl.DataFrame
-    misplaced_corrections: list[str]
+    corrections: pl.DataFrame
+    rejected: pl.DataFrame
+    repeated_corrections: list[str]
     facts: InputFacts
 
     @cached_property
@@ -71,9 +85,12 @@ class MonthInputs:
     def digest(self) -> str:
         """Return the digest of all that the reports are a function of, this program included."""
         digest = sha256(f"{self.month} {self.timezone} {_program()}".encode())
-        columns = ("key", "etag", "import_id", "rejected_rows", "source")
-        for file in self.files.select(columns).iter_rows():
+        for file in self.files.select("key", "etag", "import_id", "source").iter_rows():
             digest.update(f"\n{file}".encode())
+        for row in self.corrections.select("key", "line", "rejected_id").iter_rows():
+            digest.update(f"\n{row}".encode())
+        for row in self.rejected.select("rejected_id").iter_rows():
+            digest.update(f"\n{row}".encode())
         digest.update(self.registry)
         return digest.hexdigest()
 
@@ -81,35 +98,57 @@ class MonthInputs:
         """Refuse a month whose inputs cannot be trusted, unless the request allows it.
 
         Raises:
-            Refused: a file that could matter could not be read, a correction would count twice, or
-                too many of the month's rows are rejected. The message says what to do.
+            Refused: a file that could matter could not be read, a row is corrected in two ways, or
+                too many rows of the month, or of one file in it, are rejected. The message says
+                what to do.
         """
         failed = self.facts.failed_imports
         if failed and not request.allow_failed_imports:
             named = "; ".join(f"{file.key}: {file.failed}" for file in failed[:_SHOWN])
             raise Refused(
-                f"{self.month} is not settled: {len(failed)} file(s) that could matter to it "
-                f"could not be read: {named}. Replace or delete them, or run with "
+                f"{self.month} is not settled: {_count(len(failed), 'file')} that could matter to "
+                f"it could not be read: {named}. Replace or delete them, or run with "
                 "allow_failed_imports"
             )
-        if self.misplaced_corrections:
+        if self.repeated_corrections:
             raise Refused(
-                f"{self.month} is not settled: {'; '.join(self.misplaced_corrections[:_SHOWN])}. "
-                "The event would count twice: upload the file that corrects again, without that "
-                "line"
+                f"{self.month} is not settled: {'; '.join(self.repeated_corrections[:_SHOWN])}. "
+                "Only one of them can be right: take the others out of their files"
             )
-        rows, rejected = int(self.files["rows"].sum()), self.facts.rejected_rows
-        if rejected * 100 > request.max_rejected_percent * rows:
-            reasons = "; ".join(
-                f"{file.key}: " + ", ".join(f"{n} {reason}" for reason, n in file.reasons.items())
-                for file in self.facts.rejected[:_SHOWN]
-            )
-            raise Refused(
-                f"{self.month} is not settled: {rejected} of its {rows} rows were rejected "
-                f"({rejected * 100 / rows:.1f}%, at most {request.max_rejected_percent:g}% are "
-                f"allowed): {reasons}. Correct them in {keys.rejected_rows(self.month)} and upload "
-                "that to the inbox, replace the files, or run with a higher max_rejected_percent"
-            )
+        self._require_few_rejected(request.max_rejected_percent)
+
+    def _require_few_rejected(self, limit: float) -> None:
+        rejected, rows = self.facts.rejected_rows, self.month_rows
+        counts = [("its {} rows", rejected, rows)] + [
+            (f"the {{}} rows of {key} in it", bad, bad + events)
+            for key, bad, events in self.files.select("key", "rejected_rows", "events").iter_rows()
+        ]
+        over = [(what, bad, of) for what, bad, of in counts if bad * 100 > limit * of]
+        if not over:
+            return
+        what, bad, of = over[0]
+        reasons = "; ".join(
+            f"{file.key}: " + ", ".join(f"{n} {reason}" for reason, n in file.reasons.items())
+            for file in self.facts.rejected[:_SHOWN]
+        )
+        raise Refused(
+            f"{self.month} is not settled: {bad} of {what.format(of)} were rejected "
+            f"({bad * 100 / of:.1f}%, at most {limit:g}% are allowed): {reasons}. "
+            f"Correct them in {keys.rejected_rows(self.month)} and upload that to the inbox, "
+            "replace the files, or run with a higher max_rejected_percent"
+        )
+
+    @property
+    def rejected_by_site(self) -> pl.DataFrame:
+        """Return how many of the month's rows are rejected of which site: nmi, rows."""
+        sites = self.rejected.select(nmi=read_sites(self.rejected["nmi"]))
+        return sites.drop_nulls().group_by("nmi").agg(rows=pl.len().cast(pl.Int64)).sort("nmi")
+
+    @property
+    def month_rows(self) -> int:
+        """Return how many rows the month has: its events, corrections and rejected rows."""
+        events = int(self.files["events"].sum()) + self.corrections.height
+        return events + self.facts.rejected_rows
 
 
 @cache
@@ -132,52 +171,57 @@ def select_inputs(
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
     distinct, duplicates = _distinct(inbox.files)
     files = distinct.filter(_touches(month)).drop("counts")
-    is_of_month = pl.col("key").is_in(files["key"].implode())
     with tempfile.TemporaryDirectory(prefix="vpp-inputs-") as temporary:
         folder = Path(temporary)
-        corrections = _corrections(store, distinct, folder)
-        is_corrected = pl.col("key").is_in(corrections["corrects_file"].implode())
-        all_rejected = _rejected(store, distinct.filter(_touches(month) | is_corrected), folder)
-        valid, misplaced = _split_corrections(corrections, all_rejected)
-        rejected = all_rejected.filter(is_of_month).join(
-            valid.lazy(),
-            left_on=("key", "line"),
-            right_on=("corrects_file", "corrects_line"),
-            how="anti",
-            maintain_order="left",
-        )
-        by_reason = _by_reason(rejected)
+        corrections = read_corrections(store, distinct, folder)
+        # A row is corrected by what is in any file, and may turn out to be of another month.
+        with_rejects = distinct if corrections.height else files
+        rejected = _identified(_read_rejected(store, with_rejects, folder))
+        valid, void = _split_corrections(corrections, rejected)
+        rejected = _still_rejected(rejected, valid, void).filter(_is_of(month, files))
         _put_list(store, month, rejected, folder / "list.csv")
-        first = rejected.head(FIRST_ROWS).collect()
-    by_file = by_reason.group_by("key").agg(rejected_rows=pl.col("rows").sum())
-    at_stake: Any = by_reason["at_stake_aud"].sum()
-    is_correction = pl.col("corrects_file").is_in(files["key"].implode())
+    valid = valid.filter(pl.col("day").is_between(month.first_day, month.last_day))
+    several = valid.filter(pl.col("rejected_id").is_duplicated())
+    at_stake: Any = rejected["at_stake_aud"].sum()
     return MonthInputs(
         month=month,
         as_of=as_of,
         timezone=settings.timezone,
         log=read_log(store),
-        files=files.join(by_file, on="key", how="left", maintain_order="left").with_columns(
-            pl.col("rejected_rows").fill_null(0)
-        ),
-        first_rejected=first,
-        misplaced_corrections=_misplaced(misplaced.filter(is_of_month)),
+        files=_with_counts(files, month, rejected),
+        corrections=valid,
+        rejected=rejected,
+        repeated_corrections=_sentences(several),
         facts=InputFacts(
-            rejected=_rejects(by_reason),
-            rejected_rows=int(by_reason["rows"].sum()),
-            at_stake=AtStake(rows=int(by_reason["readable"].sum()), aud=float(round(at_stake, 2))),
-            corrected_rows=valid.filter(is_correction).height,
+            rejected=_rejects(rejected),
+            rejected_rows=rejected.height,
+            at_stake=AtStake(
+                rows=rejected["at_stake_aud"].count(), aud=float(round(Decimal(at_stake), 2))
+            ),
+            corrected_rows=valid.height,
+            open_rows=int(inbox.files.filter(_touches(month))["open"].sum()),
             duplicates=_duplicates(duplicates.filter(_touches(month))),
             failed_imports=_failed(inbox.files, month, settings.timezone),
         ),
     )
 
 
-def _misplaced(corrections: pl.DataFrame) -> list[str]:
+def _with_counts(files: pl.DataFrame, month: Month, rejected: pl.DataFrame) -> pl.DataFrame:
+    """Return the files with how many events and rejected rows of the month each has."""
+    of_month = pl.element().struct.field("month") == str(month)
+    events = pl.col("months").list.filter(of_month).list.first().struct.field("events")
+    by_file = rejected.group_by("key").agg(rejected_rows=pl.len().cast(pl.Int64))
+    return files.join(by_file, on="key", how="left", maintain_order="left").with_columns(
+        pl.col("rejected_rows").fill_null(0), events.fill_null(0).alias("events")
+    )
+
+
+def _rejects(rejected: pl.DataFrame) -> list[FileRejects]:
+    """Count the rejected rows of each file by reason, in the order of keys."""
+    counts = rejected.group_by("key", "reason").len().sort("key", "reason")
     return [
-        f"line {line} of {key} corrects line {corrects_line} of {corrects_file}, which is not "
-        "rejected or is corrected already"
-        for key, line, corrects_file, corrects_line in corrections.iter_rows()
+        FileRejects(key=str(key), reasons=dict(of_key.select("reason", "len").iter_rows()))
+        for (key,), of_key in counts.group_by("key", maintain_order=True)
     ]
 
 
@@ -188,48 +232,26 @@ def _duplicates(files: pl.DataFrame) -> list[DuplicateFile]:
     ]
 
 
-def _by_reason(rejected: pl.LazyFrame) -> pl.DataFrame:
-    """Count rejected rows by file and reason: key, reason, rows, readable, at_stake_aud."""
-    return (
-        rejected.group_by("key", "reason")
-        .agg(
-            pl.len().cast(pl.Int64).alias("rows"),
-            pl.col("at_stake_aud").count().cast(pl.Int64).alias("readable"),
-            pl.col("at_stake_aud").sum(),
-        )
-        .sort("key", "reason")
-        .collect(engine="streaming")
-    )
-
-
-def _rejects(by_reason: pl.DataFrame) -> list[FileRejects]:
-    return [
-        FileRejects(key=str(key), reasons=dict(of_key.select("reason", "rows").iter_rows()))
-        for (key,), of_key in by_reason.group_by("key", maintain_order=True)
-    ]
-
-
-def _put_list(store: ObjectStore, month: Month, rejected: pl.LazyFrame, path: Path) -> None:
+def _put_list(store: ObjectStore, month: Month, rejected: pl.DataFrame, path: Path) -> None:
     """Put rejected rows where they can be corrected, unless they are there already.
 
     The list is an event file that corrects them once its values are right.
     """
-    file, line = CORRECTS
     at_stake = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
     rejected.select(
-        pl.col("key").alias(file),
-        pl.col("line").alias(line),
+        pl.col("rejected_id").alias(REJECTED_ID),
         *(pl.col(name.lower()).alias(name) for name in COLUMNS),
         pl.col("reason").replace(REASONS).alias("REASON"),
         at_stake.alias("AT_STAKE_AUD"),
+        pl.col("key").alias("FILE"),
+        pl.col("line").alias("LINE"),
         pl.col("row").alias("ROW"),
-    ).sink_csv(path)
+    ).write_csv(path)
     key = keys.rejected_rows(month)
     present = next((version for version in store.versions(key) if version.key == key), None)
     if present is None:
-        with path.open() as lines:
-            if sum(1 for _ in islice(lines, 2)) < 2:
-                return  # nothing but a header
+        if rejected.is_empty():
+            return
     elif present.size == path.stat().st_size and _has_content(store, present, path):
         return
     store.upload(path, key)
@@ -281,60 +303,144 @@ def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[FailedFile
     return [FailedFile(**file) for file in failed.select("key", "failed").iter_rows(named=True)]
 
 
-def _rejected(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.LazyFrame:
-    """Scan all rejected rows of these files, corrected or not, in the order of their imports."""
+def _read_rejected(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Read all rejected rows of these files, corrected or not (REJECTED_SCHEMA)."""
     with_rejects = files.filter(pl.col("rows") > pl.col("imported"))
-    rejected = _scan(store, with_rejects, "rejected.csv", REJECTED_SCHEMA, folder)
-    return rejected.with_columns(pl.col("reason").replace(_CODES))
+    parts = [
+        pl.scan_csv(path, schema=REJECTED_SCHEMA).filter(pl.col("key").is_in(names.implode()))
+        for path, names in _parts(store, with_rejects, "rejected.csv", folder)
+    ]
+    return pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).collect(engine="streaming")
 
 
-def _corrections(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """Return which events of these files correct which rows of these files, by file and line.
-
-    An event that corrects a row of a file that is no longer there is an event like any other.
-    """
+def read_corrections(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Read the events of these files that correct a rejected row (CORRECTIONS_SCHEMA)."""
     with_corrections = files.filter(pl.col("corrections") > 0)
-    return (
-        _scan(store, with_corrections, "corrections.csv", CORRECTIONS_SCHEMA, folder)
-        .filter(pl.col("corrects_file").is_in(files["key"].implode()))
-        .sort("key", "line")
-        .collect()
-    )
+    parts = [
+        pl.scan_parquet(path)
+        .filter(pl.col("rejected_id").is_not_null())
+        .join(
+            files.filter(pl.col("key").is_in(names.implode())).select("source", "key").lazy(),
+            on="source",
+        )
+        .select(list(CORRECTIONS_SCHEMA))
+        for path, names in _parts(store, with_corrections, "events.parquet", folder)
+    ]
+    empty = pl.LazyFrame(schema=CORRECTIONS_SCHEMA)
+    return pl.concat([empty, *parts]).sort("key", "line").collect(engine="streaming")
 
 
-def _scan(
-    store: ObjectStore,
-    files: pl.DataFrame,
-    name: str,
-    schema: dict[str, PolarsDataType],
-    folder: Path,
-) -> pl.LazyFrame:
-    """Download a part of the files' imports, and scan the rows that come from these files."""
+def _parts(
+    store: ObjectStore, files: pl.DataFrame, name: str, folder: Path
+) -> Iterator[tuple[Path, pl.Series]]:
+    """Bring a part of the files' imports here; yield each with the keys of the files in it.
+
+    An import may also hold files that were replaced since.
+    """
     imports = files["import_id"].unique(maintain_order=True).to_list()
     paths = [folder / f"{import_id}-{name}" for import_id in imports]
     store.download([keys.import_part(import_id, name) for import_id in imports], paths)
-    # An import may also hold files that were replaced since.
-    parts = [
-        pl.scan_csv(path, schema=schema).filter(pl.col("key").is_in(of_import["key"].implode()))
-        for import_id, path in zip(imports, paths, strict=True)
-        for of_import in [files.filter(pl.col("import_id") == import_id)]
-    ]
-    return pl.concat([pl.LazyFrame(schema=schema), *parts])
+    for import_id, path in zip(imports, paths, strict=True):
+        yield path, files.filter(pl.col("import_id") == import_id)["key"]
+
+
+def _identified(rejected: pl.DataFrame) -> pl.DataFrame:
+    """Return rejected rows with their REJECTED_ID: the given one, or that of their content.
+
+    Equal rows of one file are numbered; of another file, those of the same name are the same rows.
+    """
+    number = pl.int_range(1, pl.len() + 1).over("key", "content", order_by="line")
+    own = pl.concat_str(pl.lit("REJ-"), "content", pl.lit("-"), number.cast(pl.String))
+    return rejected.sort("key", "line").with_columns(
+        rejected_id=pl.coalesce(pl.col("given_id").str.to_uppercase(), own)
+    )
 
 
 def _split_corrections(
-    corrections: pl.DataFrame, rejected: pl.LazyFrame
+    corrections: pl.DataFrame, rejected: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the first correction of each rejected row, and all other corrections."""
-    if corrections.is_empty():
-        return corrections, corrections
-    place = ("corrects_file", "corrects_line")
-    found = (
-        rejected.select("key", "line")
-        .join(corrections.lazy(), left_on=("key", "line"), right_on=place, how="semi")
-        .collect(engine="streaming")
+    """Return the corrections of a rejected row, and those that correct nothing.
+
+    What stands in two files with the same values, as a list was uploaded twice, counts once.
+    """
+    originals = rejected.filter(pl.col("given_id").is_null())["rejected_id"]
+    named = corrections.with_columns(pl.col("rejected_id").str.to_uppercase())
+    is_of_row = pl.col("rejected_id").is_in(originals.implode())
+    values = ("nmi", "day", "second", "is_discharge", "energy_kwh", "tariff_cents_per_kwh")
+    valid = named.filter(is_of_row).unique(
+        ["rejected_id", *values], keep="first", maintain_order=True
     )
-    valid = corrections.filter(pl.struct(place).is_first_distinct()).join(
-        found, left_on=place, right_on=("key", "line"), how="semi"
+    return valid, named.filter(~is_of_row)
+
+
+def _sentences(several: pl.DataFrame) -> list[str]:
+    """Say of rows that are corrected in several ways where."""
+    return [
+        f"{id} is corrected in {of_id.height} ways: "
+        + " and ".join(f"line {line} of {key}" for key, line in of_id.select("key", "line").rows())
+        for (id,), of_id in several.group_by("rejected_id", maintain_order=True)
+    ]
+
+
+def _still_rejected(
+    rejected: pl.DataFrame, valid: pl.DataFrame, void: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the rows that are rejected still, one for each event (LIST_SCHEMA).
+
+    A correction with a fault stands for the row that it was to correct, under that row's file and
+    line; of several the last one by key. One that names no rejected row is a rejected row.
+    """
+    is_original = pl.col("given_id").is_null()
+    originals = rejected.filter(is_original).unique("rejected_id", keep="first")
+    attempts = rejected.filter(~is_original).unique("rejected_id", keep="last")
+    said = ["reason", "at_stake_aud", "day", *(name.lower() for name in COLUMNS), "row"]
+    latest = originals.join(
+        attempts.select("rejected_id", *said), on="rejected_id", how="left", suffix="_again"
+    ).with_columns(
+        pl.when(pl.col("reason_again").is_not_null())
+        .then(pl.col(f"{name}_again"))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in said
     )
-    return valid, corrections.join(valid, on=("key", "line"), how="anti", maintain_order="left")
+    homeless = attempts.join(originals, on="rejected_id", how="anti")
+    return (
+        pl.concat(
+            [latest.select(list(LIST_SCHEMA)), homeless.select(list(LIST_SCHEMA)), _void_rows(void)]
+        )
+        .join(valid, on="rejected_id", how="anti")
+        .sort("key", "line")
+    )
+
+
+def _void_rows(void: pl.DataFrame) -> pl.DataFrame:
+    """Return events that correct nothing as rejected rows (LIST_SCHEMA)."""
+    worth = (pl.col("energy_kwh").cast(pl.Decimal(38, 6)) * pl.col("tariff_cents_per_kwh")).abs()
+    return void.unique("rejected_id", keep="last", maintain_order=True).select(
+        "key",
+        "line",
+        pl.lit("corrects_nothing").alias("reason"),
+        (worth * pl.lit(Decimal("0.01"))).cast(pl.Decimal(38, 18)).alias("at_stake_aud"),
+        "day",
+        pl.col("nmi"),
+        pl.col("day").cast(pl.String).alias("date"),
+        pl.when("is_discharge")
+        .then(pl.lit("Discharge"))
+        .otherwise(pl.lit("Charge"))
+        .alias("event_type"),
+        pl.col("energy_kwh").cast(pl.String).alias("energy"),
+        pl.col("tariff_cents_per_kwh").cast(pl.String).alias("tariff"),
+        pl.lit("").alias("row"),
+        "rejected_id",
+    )
+
+
+def _is_of(month: Month, files: pl.DataFrame) -> pl.Expr:
+    """Say of a rejected row whether it is of the month: by its day, or else by its file's days."""
+    by_day = pl.col("day").is_between(month.first_day, month.last_day)
+    by_file = pl.col("day").is_null() & pl.col("key").is_in(files["key"].implode())
+    return by_day | by_file
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -27,6 +27,7 @@ def reports_on(
     statements = by_vpp("select * from vpp_statements")
     sites = by_vpp(sql("report/sites"))
     files = by_vpp(sql("report/inputs"))
+    rejected = by_vpp(sql("report/rejected"))
     terms = by_vpp(sql("report/terms"))
     seqs = by_vpp(sql("report/registry_seq"))
     return [
@@ -35,7 +36,8 @@ def reports_on(
             vpp,
             statements[vpp],
             **sites.get(vpp, {"sites": [], "unassigned_events": 0}),
-            **files.get(vpp, {"inputs": [], "rejected_rows": 0}),
+            **files.get(vpp, {"inputs": []}),
+            rejected_rows=rejected.get(vpp, {"rejected_rows": 0})["rejected_rows"],
             **terms[vpp],
             **seqs[vpp],
         )

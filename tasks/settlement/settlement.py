@@ -15,10 +15,11 @@ import duckdb
 import polars as pl
 
 from tasks.core import keys
+from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
-from tasks.core.run_record import SettledFile, SettlementFacts, UnassignedSite
+from tasks.core.run_record import Correction, SettledFile, SettlementFacts, UnassignedSite
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.settlement.allocation import RULE_VERSION, AllocationInputs, allocate
@@ -40,21 +41,47 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
     """Settle a month for all VPPs, and report on those of the request.
 
     Raises:
-        Refused: a VPP of the request is unknown. The message names those that exist.
+        Refused: a VPP of the request is unknown (the message names those that there are), or too
+            many of a VPP's rows are rejected.
         CheckFailed: the books do not balance.
     """
-    with allocated(
-        store, inputs.month, inputs.as_of, inputs.files, inputs.registry, request.what_if
-    ) as connection:
+    basis = Basis(
+        month=inputs.month,
+        as_of=inputs.as_of,
+        registry=inputs.registry,
+        files=inputs.files,
+        corrections=inputs.corrections,
+        rejected=inputs.rejected_by_site,
+    )
+    with allocated(store, basis, request.what_if) as connection:
+        _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         facts = _facts(inputs, connection)
     return Settlement(inputs, request, reports, facts)
+
+
+def _require_few_rejected(
+    connection: duckdb.DuckDBPyConnection, month: Month, limit: float
+) -> None:
+    """Refuse a month in which too many of one VPP's rows are rejected."""
+    over = [
+        f"{row['vpp']}: {row['rejected_rows']} of {row['rejected_rows'] + row['events']}"
+        for row in rows(connection, sql("report/rejected"))
+        if row["rejected_rows"] * 100 > limit * (row["rejected_rows"] + row["events"])
+    ]
+    if over:
+        raise Refused(
+            f"{month} is not settled: of the rows of a VPP's sites, at most {limit:g}% may be "
+            f"rejected ({'; '.join(over)}). Correct them in {keys.rejected_rows(month)} and upload "
+            "that to the inbox, or run with a higher max_rejected_percent"
+        )
 
 
 def _facts(inputs: MonthInputs, connection: duckdb.DuckDBPyConnection) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
     [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
     files = inputs.files.select(list(SettledFile.__annotations__)).to_dicts()
+    corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     return SettlementFacts(
         **dict(inputs.facts),
         inputs=inputs.digest,
@@ -62,23 +89,36 @@ def _facts(inputs: MonthInputs, connection: duckdb.DuckDBPyConnection) -> Settle
         registry_seq=inputs.registry.count(b"\n"),
         rule_version=RULE_VERSION,
         files=[SettledFile(**file) for file in files],  # type: ignore[typeddict-item]
-        rows=int(inputs.files["rows"].sum()),
+        rows=inputs.month_rows,
+        corrections=[Correction(**row) for row in corrections],  # type: ignore[typeddict-item]
+        rejected_by_site=dict(inputs.rejected_by_site.iter_rows()),
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
         unassigned=[UnassignedSite(**site) for site in unassigned],
     )
 
 
+@dataclass(frozen=True)
+class Basis:
+    """All that the tables of a month are built from.
+
+    `registry` are the lines of its log that count, `files` the catalog's rows of the files that do;
+    `corrections` and `rejected` as allocation has them.
+    """
+
+    month: Month
+    as_of: datetime
+    registry: bytes
+    files: pl.DataFrame
+    corrections: pl.DataFrame
+    rejected: pl.DataFrame
+
+
 @contextmanager
 def allocated(
-    store: ObjectStore,
-    month: Month,
-    as_of: datetime,
-    files: pl.DataFrame,
-    registry: bytes,
-    what_if: Sequence[WhatIf] = (),
+    store: ObjectStore, basis: Basis, what_if: Sequence[WhatIf] = ()
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Allocate a month from these files of the catalog and these lines of the registry's log.
+    """Allocate a month.
 
     Yields:
         The database with all tables, checked. It is gone after the block.
@@ -86,10 +126,18 @@ def allocated(
     with tempfile.TemporaryDirectory(prefix="vpp-settle-") as temporary:
         folder = Path(temporary)
         log = folder / "changes.jsonl"
-        log.write_bytes(registry)
-        daily = _daily(store, files, folder)
+        log.write_bytes(basis.registry)
+        inputs = AllocationInputs(
+            month=basis.month,
+            as_of=basis.as_of,
+            log=log,
+            files=basis.files,
+            daily=_daily(store, basis.files, folder),
+            corrections=basis.corrections,
+            rejected=basis.rejected,
+            what_if=tuple(what_if),
+        )
         with warehouse(folder) as connection:
-            inputs = AllocationInputs(month, as_of, files, daily, log, tuple(what_if))
             allocate(connection, inputs)
             yield connection
 
@@ -111,6 +159,8 @@ def _daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[Path]:
                 "events": pl.Int64,
                 "energy_kwh": pl.Decimal(38, 6),
                 "value_cents": pl.Decimal(38, 12),
+                "first_second": pl.Int32,
+                "last_second": pl.Int32,
             }
         ).write_parquet(paths[0])
     return paths

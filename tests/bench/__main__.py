@@ -406,7 +406,8 @@ def servers(home: str) -> Iterator[None]:
                 stderr=subprocess.DEVNULL,
             )
             started.append(process)
-            up.wait(program, lambda url=url: up.answers(url), process)  # type: ignore[misc]
+            part = up.Part(program, process, Path(os.devnull))
+            up.wait(part, lambda url=url: up.answers(url))  # type: ignore[misc]
         yield
     finally:
         for process in started:

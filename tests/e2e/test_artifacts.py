@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, eventually, read_json, record_sample, records, reports
 from tests.through_s3 import HEADER
@@ -26,8 +27,13 @@ class Refused(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def refused(stack: Stack, settled: str) -> Refused:
+def refused(stack: Stack, settled: str, background: Background) -> Refused:
     assert settled
+    return background.result("refused", lambda: refuse(stack))
+
+
+def refuse(stack: Stack) -> Refused:
+    """Let the month be refused, and then allowed."""
     prefix, store = stack.empty_place()
     record_sample(store)
     store.write("events/dirty.csv", (HEADER + GOOD * 50 + BAD * 150).encode())

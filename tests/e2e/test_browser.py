@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
+from flows.commands.up import EVERYDAY
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, required
 
@@ -54,6 +55,14 @@ def picture(page: Page, name: str, height: int) -> None:
                 "height": height,
             },
         )
+
+
+def test_what_is_used_each_day_is_on_one_page(page: Page) -> None:
+    page.goto(EVERYDAY)
+    expect(page.get_by_role("link", name="settle-month", exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name="request-upload", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Page 1 of 1")).to_be_visible()
+    expect(page.get_by_role("link", name="add-battery", exact=True)).to_have_count(0)
 
 
 def test_a_month_is_settled_from_the_form(page: Page, stack: Stack, settled: str) -> None:

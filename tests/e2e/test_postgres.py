@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import (
     Stack,
@@ -77,12 +78,18 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with (
-        postgresql() as database,
-        running_stack(tmp_path_factory.mktemp("production"), database, AUTH) as stack,
-    ):
-        yield stack
+def production(
+    parts: ExitStack, background: Background, tmp_path_factory: pytest.TempPathFactory
+) -> Stack:
+    return background.result(
+        "production", lambda: start(parts, tmp_path_factory.mktemp("production"))
+    )
+
+
+def start(parts: ExitStack, folder: Path) -> Stack:
+    """Start a production, which ends with `parts`."""
+    database = parts.enter_context(postgresql())
+    return parts.enter_context(running_stack(folder, database, AUTH))
 
 
 @pytest.mark.parametrize("auth", [None, ("operator", "wrong")], ids=["none", "wrong"])

@@ -15,6 +15,7 @@ import pytest
 from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
 from tasks.publication.published import read_published
+from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import ROOT, Stack, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS
@@ -54,6 +55,7 @@ CALLS = [
     Call(
         1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "server"
     ),
+    Call(1, "request-registry-upload", {"name": "sites.csv"}, {"name": "../a.csv"}, "name", "flow"),
     Call(
         2,
         "create-site",
@@ -75,8 +77,8 @@ CALLS = [
         2,
         "update-site",
         {"nmi": OTHER_SITE, "address": "1 Other St"},
-        {"nmi": OTHER_SITE},
-        "address",
+        {"nmi": OTHER_SITE, "region": "NSW"},
+        "region",
         "server",
     ),
     Call(
@@ -155,6 +157,8 @@ CALLS = [
     ),
     Call(5, "month-tables", {"month": MONTH}, {"month": ""}, "month", "server"),
     Call(5, "watch-months", {}, {}, "", "nobody"),  # it has no parameters
+    Call(5, "list-months", {}, {}, "", "nobody"),
+    Call(5, "list-registry", {"day": "2025-09-30"}, {"day": "30/09/2025"}, "day", "flow"),
     Call(6, "close-month", {"month": MONTH}, {"month": MONTH, "expect": ""}, "expect", "server"),
     Call(
         7,
@@ -162,6 +166,16 @@ CALLS = [
         {"month": MONTH, "reason": "a test"},
         {"month": MONTH, "reason": ""},
         "reason",
+        "server",
+    ),
+    Call(8, "redate-changes", {}, {}, "", "nobody"),
+    # One of step 3, whichever was the last.
+    Call(
+        8,
+        "withdraw-change",
+        {"seq": 11, "reason": "a test"},
+        {"seq": 0, "reason": "a test"},
+        "seq",
         "server",
     ),
 ]
@@ -177,7 +191,11 @@ class Called(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def called(stack: Stack) -> Called:
+def called(stack: Stack, background: Background) -> Called:
+    return background.result("called", lambda: call_all(stack))
+
+
+def call_all(stack: Stack) -> Called:
     """Make all good calls, in a place that is empty but for an uploaded file of changes."""
     prefix, store = stack.empty_place()
     store.write(UPLOADED, "\n".join(map(json.dumps, OTHERS)).encode())

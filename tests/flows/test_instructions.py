@@ -385,7 +385,7 @@ NONSENSE = [
     ("Create VPP: A, 20, -0.3", "daily_fee_aud: ", "vpp"),
     ("Create VPP: A, 20, Infinity", "daily_fee_aud: ", "vpp"),
     ("Create VPP: A, 20, 0.00001", "daily_fee_aud: ", "vpp"),
-    ("Create VPP: ???, 20", "name: '???' has no letter or digit", "vpp"),
+    ("Create VPP: ???, 20", "name: '???' has no letter from a to z and no digit", "vpp"),
     ("Create Site: Test VPP One, 2001985732", "'Create Site: Test VPP One, 2001985732'", "site"),
     ("Create Site: Test VPP One, 2001985732, ", "'Create Site: ", "site"),
     ("Create Site: Nobody, 2001985732, X", "vpp: there is no VPP 'Nobody'", "site"),

@@ -14,10 +14,14 @@ from flows.registry import (
     create_site,
     create_vpp,
     import_registry,
+    list_registry,
+    redate_changes,
     remove_battery,
+    request_registry_upload,
     update_battery,
     update_site,
     update_vpp,
+    withdraw_change,
 )
 from flows.settle import settle_month
 from tests.flows.deployed import DEPLOYMENTS, load
@@ -29,6 +33,11 @@ TEXT = {"type": "string"}
 NAMES = {"type": "array", "items": TEXT, "default": []}
 MISSING_OR_DATE = [{"type": "string", "format": "date"}, {"type": "null"}]
 DATE = {"anyOf": MISSING_OR_DATE, "default": None}
+METER: dict[str, dict[str, Any]] = {
+    "region": {"enum": ["", "NSW1", "QLD1", "VIC1", "SA1", "TAS1"], "default": ""},
+    "channels": {**TEXT, "default": ""},
+    "basis": {"enum": ["", "events", "meter"], "default": ""},
+}
 
 # Of each flow: what its form shows of each parameter, in this order, and which must be given.
 FORMS: list[tuple[Flow[..., Any], dict[str, dict[str, Any]], list[str]]] = [
@@ -89,13 +98,13 @@ FORMS: list[tuple[Flow[..., Any], dict[str, dict[str, Any]], list[str]]] = [
     ),
     (
         create_site,
-        {"vpp": TEXT, "nmi": TEXT, "address": TEXT, "effective_from": DATE},
+        {"vpp": TEXT, "nmi": TEXT, "address": TEXT, **METER, "effective_from": DATE},
         ["vpp", "nmi", "address"],
     ),
     (
         update_site,
-        {"nmi": TEXT, "address": TEXT, "effective_from": DATE},
-        ["nmi", "address"],
+        {"nmi": TEXT, "address": {**TEXT, "default": ""}, **METER, "effective_from": DATE},
+        ["nmi"],
     ),
     (
         assign_site,
@@ -129,7 +138,25 @@ FORMS: list[tuple[Flow[..., Any], dict[str, dict[str, Any]], list[str]]] = [
         ["serial"],
     ),
     (remove_battery, {"serial": TEXT, "effective_from": DATE}, ["serial"]),
+    (
+        withdraw_change,
+        {"seq": {"type": "integer", "minimum": 1}, "reason": TEXT},
+        ["seq", "reason"],
+    ),
+    (redate_changes, {}, []),
+    (request_registry_upload, {"name": TEXT}, ["name"]),
     (import_registry, {"key": TEXT}, ["key"]),
+    (
+        list_registry,
+        {
+            "day": DATE,
+            "as_of": {
+                "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
+                "default": None,
+            },
+        },
+        [],
+    ),
 ]
 
 

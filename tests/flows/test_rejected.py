@@ -1,4 +1,4 @@
-"""Rejected rows come back: listed in one place, corrected, uploaded, and the month is complete."""
+"""Rejected rows come back: listed in one place, corrected, uploaded, and the month is whole."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from flows.watch import watch_months
 from tasks.core.month import Month
 from tasks.evidence.verification import verify
 from tasks.imports.spool import COLUMNS
-from tests.flows.sample import ROOT, bytes_at, json_at, keys, lay_out, refusal, run
+from tests.flows.sample import bytes_at, json_at, keys, lay_out, refusal, run
 from tests.through_s3 import HEADER, Place
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -34,13 +34,11 @@ def listed(place: Place) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(bytes_at(place, LISTED).decode())))
 
 
-def upload_corrected(
-    place: Place,
-    correct: Callable[[dict[str, str]], dict[str, str] | None],
-    name: str = "corrected.csv",
+def corrected(
+    place: Place, fields: Callable[[dict[str, str]], dict[str, str]], name: str = "corrected.csv"
 ) -> None:
-    """Correct the list of rejected rows as a person would, and upload it; None: take a row out."""
-    rows = [row | values for row in listed(place) if (values := correct(row)) is not None]
+    """Correct the list of rejected rows as a person would, and upload it."""
+    rows = [row | fields(row) for row in listed(place)]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()
@@ -54,7 +52,7 @@ def all_of_them(row: dict[str, str]) -> dict[str, str]:
         "3": {"DATE": "2025-09-03"},
         "5": {"ENERGY": "3"},
         "6": dict(zip(COLUMNS, values, strict=True)),
-    }[row["CORRECTS_LINE"]]
+    }[row["LINE"]]
 
 
 @pytest.fixture
@@ -68,24 +66,9 @@ def dirty(place: Place) -> Place:
     return place
 
 
-def test_what_is_rejected_is_listed_in_one_place_with_the_money_at_stake(dirty: Place) -> None:
-    rows = listed(dirty)
-    assert [(row["CORRECTS_FILE"], row["CORRECTS_LINE"]) for row in rows] == [
-        ("events/dirty.csv", line) for line in ("3", "5", "6")
-    ]
-    assert [row["AT_STAKE_AUD"] for row in rows] == ["0.25", "", ""]
-    assert rows[0]["REASON"].startswith("DATE is not an ISO date")
-    assert [row["ROW"] for row in rows] == [DIRTY.splitlines()[int(n) - 1] for n in (3, 5, 6)]
-    # In the row with a field too many, which one is which cannot be known.
-    assert [[row[name] for name in COLUMNS] for row in rows] == [
-        [NMI, "03/09/2025", "Discharge", "2", "12.5"],
-        [NMI, "2025-09-04", "Discharge", "much", "1"],
-        ["", "", "", "", ""],
-    ]
-
-
-def test_a_refused_month_is_settled_by_the_corrected_list_alone(dirty: Place) -> None:
-    upload_corrected(dirty, all_of_them)
+def test_a_refused_month_is_healed_by_the_corrected_list_alone(dirty: Place) -> None:
+    assert [row["AT_STAKE_AUD"] for row in listed(dirty)] == ["0.25", "", ""]
+    corrected(dirty, all_of_them)
     result = run(settle_month, MONTH)
     assert result["outcome"] == "published"
     record = json_at(dirty, result["run_record"])
@@ -101,78 +84,32 @@ def test_the_next_revision_says_that_rows_were_corrected(dirty: Place) -> None:
     first = run(settle_month, MONTH, max_rejected_percent=100)
     assert json_at(dirty, first["run_record"])["at_stake"] == {"rows": 1, "aud": 0.25}
 
-    upload_corrected(
-        dirty, lambda row: {"DATE": "2025-09-03"} if row["CORRECTS_LINE"] == "3" else None
-    )
+    corrected(dirty, lambda row: {"DATE": "2025-09-03"} if row["LINE"] == "3" else {})
     [late] = run(watch_months)
-    assert "could not be settled now" in late  # 2 of 8 rows are still too many
+    assert "could not be settled now" in late  # 2 of 7 rows are still too many
     run(settle_month, MONTH, max_rejected_percent=100)
     diff = json_at(dirty, f"reports/{MONTH}/{VPP}/r2.diff.json")
     assert [cause["cause"] for cause in diff["causes"]] == ["file added", "rows corrected"]
     assert diff["causes"][0]["key"] == "events/corrected.csv"
-    assert diff["causes"][1]["rows"] == {"before": 3, "after": 2}
+    assert diff["causes"][1]["rows"] == {"before": 2, "after": 1}
     assert diff["totals"]["total_revenue"] == {"before": 1.77, "after": 2.02}
-    assert [row["CORRECTS_LINE"] for row in listed(dirty)] == ["5", "6"]
+    assert [row["LINE"] for row in listed(dirty)] == ["5", "6"]
     for revision in (1, 2):
         assert verify(dirty.store, Month.parse(MONTH), VPP, revision).is_same
 
 
-def test_a_row_is_not_corrected_twice(dirty: Place) -> None:
-    upload_corrected(dirty, all_of_them)
-    upload_corrected(dirty, lambda row: all_of_them(row) | {"TARIFF": "2"}, "again.csv")
-    message = refusal(settle_month, MONTH)
-    assert message.startswith(
-        f"{MONTH} is not settled: line 2 of events/corrected.csv corrects line 3 of "
-        "events/dirty.csv, which is not rejected or is corrected already; "
+def test_a_row_that_is_corrected_in_two_ways_refuses_the_month(dirty: Place) -> None:
+    corrected(dirty, all_of_them)
+    corrected(dirty, lambda row: all_of_them(row) | {"TARIFF": "2"}, "again.csv")
+    assert "is corrected in 2 ways: line 2 of events/again.csv and line 2 of" in refusal(
+        settle_month, MONTH
     )
     assert keys(dirty, "reports/") == []
     dirty.store.delete("events/again.csv")
     assert run(settle_month, MONTH)["outcome"] == "published"
 
 
-def test_a_file_that_is_replaced_by_a_good_one_needs_its_correction_no_more(dirty: Place) -> None:
-    upload_corrected(dirty, all_of_them)
-    run(settle_month, MONTH)
-    dirty.store.write("events/dirty.csv", (HEADER + GOOD * 5).encode())
-    assert "line 2 of events/corrected.csv corrects line 3 of events/dirty.csv" in refusal(
-        settle_month, MONTH
-    )
-    dirty.store.delete("events/corrected.csv")
-    result = run(settle_month, MONTH)
-    assert result["reports"][0]["totals"]["total_revenue"] == 1.8
-
-
-def test_a_correction_of_a_file_that_is_gone_is_an_event_like_any_other(dirty: Place) -> None:
-    upload_corrected(dirty, all_of_them)
-    dirty.store.delete("events/dirty.csv")
-    result = run(settle_month, MONTH)
-    assert result["reports"][0]["totals"]["total_revenue"] == 24.54
-
-
-def test_a_row_that_turns_out_to_be_of_another_month_is_corrected_here_too(dirty: Place) -> None:
-    upload_corrected(dirty, lambda row: all_of_them(row) | {"DATE": "2025-08-31"})
-    assert run(settle_month, MONTH)["reports"][0]["totals"]["total_revenue"] == 1.77
-    august = run(settle_month, "2025-08")
-    assert august["reports"][0]["totals"]["total_revenue"] == 22.79
-    assert json_at(dirty, august["run_record"])["corrected_rows"] == 0
-
-
-def test_a_list_that_nobody_corrected_is_rejected_again(place: Place) -> None:
-    lay_out(place)
-    late = ROOT / "data" / "demo" / "events" / "2025-09" / "late-corrections.csv"
-    place.store.upload(late, "events/late.csv")
-    run(settle_month, MONTH, max_rejected_percent=100)
-    rows = listed(place)
-    upload_corrected(place, lambda row: {})
-    result = run(settle_month, MONTH, max_rejected_percent=100)
-    assert result["outcome"] == "unchanged"
-    record = json_at(place, result["run_record"])
-    assert (record["rejected_rows"], record["corrected_rows"]) == (48, 0)
-    assert len(rows) == 24
-    assert [row["ROW"] for row in listed(place)[-24:]] == [row["ROW"] for row in rows]
-
-
-def test_a_preview_shows_rejected_rows_and_writes_nothing(place: Place) -> None:
+def test_a_preview_writes_no_list(place: Place) -> None:
     lay_out(place)
     place.store.write("events/dirty.csv", DIRTY.encode())
     before = place.objects()

@@ -25,9 +25,10 @@ REPORT = "reports/2025-09/test-vpp-one.json"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between attempts; there are as many as ever."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0.0)
-    for stage in vars(stages).values():
-        if isinstance(stage, Stage):
-            monkeypatch.setattr(stage.task, "retry_delay_seconds", [0.01] * 4)
+    found = [value for value in vars(stages).values() if isinstance(value, Stage)]
+    assert found
+    for stage in found:
+        monkeypatch.setattr(stage.task, "retry_delay_seconds", [0.01] * 4)
 
 
 class Outage(NamedTuple):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 GOOD = "9876543210,2025-09-03,Discharge,1,1"
 BAD = "9876543210,2025-09-03,Discharge,much,1"
-MEND = (
+WHAT_TO_DO = (
     "Correct them in rejected/2025-09.csv and upload that to the inbox, replace the files, or run "
     "with a higher max_rejected_percent"
 )
@@ -31,7 +31,7 @@ REFUSED = {
     "a file that cannot be read": Case(
         {"broken.csv": "NMI;DATE\n"},
         {},
-        "2025-09 is not settled: 1 file(s) that could matter to it could not be read: "
+        "2025-09 is not settled: 1 file that could matter to it could not be read: "
         f"events/broken.csv: {SCHEMA_MESSAGE} 'NMI;DATE'; it is separated by ';', export it with "
         "commas. Replace or delete them, or run with allow_failed_imports",
     ),
@@ -39,19 +39,25 @@ REFUSED = {
         {"more.csv": HEADER + f"{GOOD}\n" * 16 + f"{BAD}\n"},
         {},
         "2025-09 is not settled: 1 of its 19 rows were rejected (5.3%, at most 5% are allowed): "
-        "events/more.csv: 1 energy. " + MEND,
+        "events/more.csv: 1 energy. " + WHAT_TO_DO,
     ),
     "more rejected rows than asked for": Case(
         {"more.csv": HEADER + f"{GOOD}\n" * 5 + f"{BAD}\n" + ",2025-09-04,Charge,1,1\n"},
         {"max_rejected_percent": 20},
         "2025-09 is not settled: 2 of its 9 rows were rejected (22.2%, at most 20% are allowed): "
-        "events/more.csv: 1 energy, 1 missing. " + MEND,
+        "events/more.csv: 1 energy, 1 missing. " + WHAT_TO_DO,
+    ),
+    "too many rejected rows of one file": Case(
+        {"more.csv": HEADER + f"{BAD}\n", "good.csv": HEADER + f"{GOOD}\n" * 97},
+        {},
+        "2025-09 is not settled: 1 of the 1 rows of events/more.csv in it were rejected (100.0%, "
+        "at most 5% are allowed): events/more.csv: 1 energy. " + WHAT_TO_DO,
     ),
     "all rows rejected, so that nobody knows of which month": Case(
         {"more.csv": f"{HEADER}9876543210,yesterday,Discharge,1,1\n"},
         {},
         "2025-09 is not settled: 1 of its 3 rows were rejected (33.3%, at most 5% are allowed): "
-        "events/more.csv: 1 date. " + MEND,
+        "events/more.csv: 1 date. " + WHAT_TO_DO,
     ),
     "a VPP that there is not": Case(
         {},
@@ -102,10 +108,10 @@ PUBLISHED = {
         {"broken.csv": "x\n"}, {"allow_failed_imports": True}, ""
     ),
     "just as many rejected rows as are allowed": Case(
-        {"more.csv": HEADER + f"{GOOD}\n" * 17 + f"{BAD}\n"}, {}, ""
+        {"more.csv": HEADER + f"{GOOD}\n" * 19 + f"{BAD}\n"}, {}, ""
     ),
     "more rejected rows, allowed": Case(
-        {"more.csv": f"{HEADER}{BAD}\n"}, {"max_rejected_percent": 34}, ""
+        {"more.csv": f"{HEADER}{BAD}\n"}, {"max_rejected_percent": 100}, ""
     ),
     "rejected rows of another month": Case(
         {"more.csv": HEADER + BAD.replace("2025-09", "2025-08")}, {}, ""
@@ -131,7 +137,7 @@ def test_the_setting_holds_where_no_parameter_is_given(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_out(place)
-    place.put("more.csv", [BAD])
+    place.put("more.csv", [*[GOOD] * 2, BAD])
     monkeypatch.setenv("VPP_MAX_REJECTED_PERCENT", "34")
     assert run(settle_month, "2025-09")["outcome"] == "published"
     monkeypatch.setenv("VPP_MAX_REJECTED_PERCENT", "33")

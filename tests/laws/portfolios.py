@@ -85,7 +85,7 @@ class Calendar(NamedTuple):
     def effective_from(
         self, earliest: date | None = None, before: date | None = None
     ) -> st.SearchStrategy[date | None]:
-        """Draw effective dates from `earliest` (None: from the beginning) up to before `before`."""
+        """Draw dates from `earliest` (None: from the beginning) on, and earlier than `before`."""
         distant = [self.first - timedelta(40), self.first - timedelta(1)]
         distant += [self.last + timedelta(1), self.last + timedelta(40)]
         dates = [*self._busy_days(), *distant, *self._all_days()]
@@ -102,7 +102,7 @@ class Calendar(NamedTuple):
 
 
 def since(effective: date | None) -> date:
-    """Put 'from the beginning' before every date."""
+    """Put the beginning before every date."""
     return date.min if effective is None else effective
 
 
@@ -189,6 +189,13 @@ def vpp_histories(
     )
 
 
+def meter_fields() -> st.SearchStrategy[dict[str, str]]:
+    """Draw how a site's meter data counts, which changes nothing where it has none."""
+    regions, channels = st.sampled_from(("NSW1", "SA1")), st.sampled_from(("all", "B1 E1", "E1"))
+    given = st.fixed_dictionaries({}, optional={"region": regions, "channels": channels})
+    return mostly(st.just({}), given)
+
+
 @st.composite
 def site_histories(
     draw: st.DrawFn, nmi: str, vpps: dict[str, date | None], days: Calendar
@@ -196,11 +203,13 @@ def site_histories(
     """Draw a site's creation (and its date), and its later changes in the order of recording."""
     home = draw(st.sampled_from(list(vpps)))
     created = draw(days.effective_from(vpps[home]))
-    creation = change("create-site", created, nmi=nmi, vpp=home, address=f"1 {nmi} St")
+    meter = draw(meter_fields())
+    creation = change("create-site", created, nmi=nmi, vpp=home, address=f"1 {nmi} St", **meter)
     changes = []
     for effective in draw(st.lists(days.effective_from(created), max_size=4)):
         if draw(st.integers(0, 7)) == 7:
-            changes.append(change("update-site", effective, nmi=nmi, address=f"2 {nmi} St"))
+            fields = {"address": f"2 {nmi} St"} | draw(meter_fields())
+            changes.append(change("update-site", effective, nmi=nmi, **fields))
             continue
         open_vpps = [vpp for vpp in vpps if since(vpps[vpp]) <= since(effective)]
         target = draw(st.sampled_from([*open_vpps, None]))
@@ -280,7 +289,26 @@ def varied_registries(draw: st.DrawFn, days: Calendar) -> list[Json]:
         creation, history = draw(battery_histories(f"S{n}", sites, days))
         creations.append(creation)
         histories.append(history)
-    return creations + draw(interleaved(histories))
+    return draw(partly_withdrawn(creations + draw(interleaved(histories))))
+
+
+@st.composite
+def partly_withdrawn(draw: st.DrawFn, log: list[Json]) -> list[Json]:
+    """Draw some changes of a log, which no other one needs, to be taken back at its end."""
+    free = [
+        n
+        for n, line in enumerate(log, 1)
+        if line["change"] in ("update-vpp", "update-site", "assign-site", "update-battery")
+        or (line["change"] == "remove-battery" and not _is_added_after(log, line["serial"], n))
+    ]
+    some = st.lists(st.sampled_from(free), max_size=4, unique=True) if free else st.just([])
+    taken = draw(st.just([]) | some)
+    return log + [change("withdraw-change", None, withdraws=n, reason="a mistake") for n in taken]
+
+
+def _is_added_after(log: list[Json], serial: str, position: int) -> bool:
+    rest = log[position:]
+    return any(line["change"] == "add-battery" and line["serial"] == serial for line in rest)
 
 
 @st.composite

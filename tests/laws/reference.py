@@ -7,7 +7,8 @@ is the allocation rule read out loud, and the step numbers in the comments are t
 Definitions:
     A registry attribute has, on a day, the value of the change with the latest `effective_from`
     that is not after the day; of several on one date the one recorded last wins. A null
-    `effective_from` means from the beginning.
+    `effective_from` means from the beginning. A change that a withdraw-change names by its place in
+    the log, counted from 1, is as if it had never been made.
     A VPP exists on the days on which its `revenue_percentage` is set.
     Money inside is a fraction of cents; money in the result is whole cents.
 
@@ -42,6 +43,7 @@ VPP_ATTRIBUTES = (
     "charge_events",
     "negative_balances",
 )
+METER_ATTRIBUTES = ("region", "channels", "basis")
 VPP_DEFAULTS = {"daily_fee_aud": None, "charge_events": "cost", "negative_balances": "site"}
 
 
@@ -92,7 +94,11 @@ class Registry:
         """Spread each change over the attributes it sets, in the order of recording."""
         self._entities: dict[str, set[str]] = {"vpp": set(), "site": set(), "battery": set()}
         self._settings: dict[tuple[str, str, str], list[tuple[date, int, Any]]] = defaultdict(list)
-        for seq, change in enumerate(changes):
+        log = list(changes)
+        withdrawn = {c["withdraws"] for c in log if c["change"] == "withdraw-change"}
+        for seq, change in enumerate(log, 1):
+            if seq in withdrawn or change["change"] == "withdraw-change":
+                continue
             text = change["effective_from"]
             effective = date.min if text is None else date.fromisoformat(text)
             kind, entity, attributes = attributes_set(change)
@@ -153,11 +159,11 @@ def attributes_set(change: Change) -> tuple[str, str, dict[str, Any]]:
         case "update-vpp":
             return "vpp", change["vpp"], present(change, VPP_ATTRIBUTES)
         case "create-site":
-            return "site", change["nmi"], present(change, ("vpp", "address"))
+            return "site", change["nmi"], present(change, ("vpp", "address", *METER_ATTRIBUTES))
         case "assign-site":
             return "site", change["nmi"], {"vpp": change["vpp"]}
         case "update-site":
-            return "site", change["nmi"], {"address": change["address"]}
+            return "site", change["nmi"], present(change, ("address", *METER_ATTRIBUTES))
         case "add-battery":
             added = present(change, ("nmi", "manufacturer", "capacity_kwh"))
             return "battery", change["serial"], added

@@ -305,3 +305,17 @@ def test_every_event_of_the_month_is_one_site_s_or_unassigned(portfolio: Portfol
     for vpp_result in result.vpps.values():
         assert list(vpp_result["sites"]) == sorted(vpp_result["sites"])
         assert all(1 <= n <= len(days) for n in column(vpp_result, "member_days"))
+
+
+def test_a_change_taken_back_is_as_if_it_had_never_been_made() -> None:
+    changes = [
+        vpp("v", "20"),
+        *site("6001000001", "v", "10"),
+        change("update-vpp", date(2025, 9, 1), vpp="v", revenue_percentage="50"),
+        change("assign-site", date(2025, 9, 11), nmi="6001000001", vpp=None),
+        change("withdraw-change", None, withdraws=5, reason="it stayed"),
+    ]
+    events = [event("6001000001", 20, "Discharge", "1", "1000")]
+    result = settle(changes, events, SEPTEMBER)
+    assert (result.unassigned_events, column(result.vpps["v"], "member_days")) == (0, [30])
+    assert result.vpps["v"]["totals"]["vpp_ad_valorem_fee"] == 500

@@ -1,5 +1,5 @@
--- Every file's daily sums hold as many events as its import counted: no Parquet file is
--- short.
+-- Every file's daily sums hold as many events as its import counted, those aside that
+-- correct a rejected row: no Parquet file is short.
 with read as (
     select
         parse_filename(filename, true) as import_id,
@@ -11,9 +11,9 @@ with read as (
 
 select
     inputs.key,
-    inputs.imported,
+    inputs.imported - inputs.corrections as imported,
     coalesce(read.events, 0) as found
 from inputs
 left join read
     on inputs.import_id = read.import_id and inputs.source = read.source
-where inputs.imported != coalesce(read.events, 0)
+where inputs.imported - inputs.corrections != coalesce(read.events, 0)

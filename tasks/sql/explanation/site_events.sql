@@ -2,20 +2,45 @@
 -- So events/valued_days, which says what an event is worth and whose it is, can be
 -- read of single events as well as of daily sums. What it passes on untouched, the key,
 -- carries the event's origin: file, line and tariff (cents per kWh).
+with single as (
+    select
+        inputs.key,
+        events.line,
+        events.nmi,
+        events.day,
+        events.is_discharge,
+        events.energy_kwh,
+        events.tariff_cents_per_kwh
+    from read_parquet($events, filename = true) as events
+    inner join inputs
+        on
+            parse_filename(events.filename, true) = inputs.import_id
+            and events.source = inputs.source
+    anti join repeats
+        on inputs.key = repeats.key and events.line = repeats.line
+    where events.rejected_id is null
+
+    union all
+
+    select
+        key,
+        line,
+        nmi,
+        day,
+        is_discharge,
+        energy_kwh,
+        tariff_cents_per_kwh
+    from corrections
+)
+
 select
-    {
-        file: inputs.key, line: events.line, tariff: events.tariff_cents_per_kwh
-    } as key,
-    events.nmi,
-    events.day,
-    events.is_discharge,
-    events.tariff_cents_per_kwh < 0 as is_negative_tariff,
+    { file: key, line: line, tariff: tariff_cents_per_kwh } as key,
+    nmi,
+    day,
+    is_discharge,
+    tariff_cents_per_kwh < 0 as is_negative_tariff,
     1::bigint as events,
-    events.energy_kwh,
-    events.energy_kwh::decimal(27, 6) * events.tariff_cents_per_kwh as value_cents
-from read_parquet($events, filename = true) as events
-inner join inputs
-    on
-        parse_filename(events.filename, true) = inputs.import_id
-        and events.source = inputs.source
-where events.nmi = $nmi and events.day between $first_day and $last_day
+    energy_kwh,
+    energy_kwh::decimal(27, 6) * tariff_cents_per_kwh as value_cents
+from single
+where nmi = $nmi and day between $first_day and $last_day

@@ -3,8 +3,8 @@
 -- so. Kinds: vpp, site, battery. A null value is said, not missing: a site of no VPP, a
 -- battery at no site.
 -- On each day the change with the greatest effective_from up to it counts; among equals
--- the last.
-with changes as (
+-- the last. What a withdrawal that was recorded by then names counts as never made.
+with recorded as (
     select
         seq,
         change,
@@ -19,7 +19,11 @@ with changes as (
         negative_balances,
         address,
         manufacturer,
-        capacity_kwh
+        capacity_kwh,
+        region,
+        channels,
+        basis,
+        withdraws
     from
         read_json(
             $log,
@@ -39,10 +43,21 @@ with changes as (
                 negative_balances: 'VARCHAR',
                 address: 'VARCHAR',
                 manufacturer: 'VARCHAR',
-                capacity_kwh: 'VARCHAR'
+                capacity_kwh: 'VARCHAR',
+                region: 'VARCHAR',
+                channels: 'VARCHAR',
+                basis: 'VARCHAR',
+                withdraws: 'BIGINT'
             }
         )
     where recorded_at <= $as_of
+),
+
+changes as (
+    select recorded.*
+    from recorded
+    anti join recorded as withdrawal
+        on recorded.seq = withdrawal.withdraws
 ),
 
 facts as (
@@ -66,7 +81,12 @@ facts as (
         nmi as id,
         seq,
         since,
-        { attribute: 'address', value: address } as fact
+        unnest([
+            { attribute: 'address', value: address },
+            { attribute: 'region', value: region },
+            { attribute: 'channels', value: channels },
+            { attribute: 'basis', value: basis }
+        ]) as fact
     from changes
     where change in ('create-site', 'update-site')
     union all

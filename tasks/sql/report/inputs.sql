@@ -1,6 +1,5 @@
 -- The files that a VPP's report rests on, those with events of its sites: one row per
--- VPP, with the list of its files in the order of their keys and how many of their rows
--- were rejected.
+-- VPP, with the list of its files in the order of their keys.
 with counted as (
     select
         vpp,
@@ -9,6 +8,7 @@ with counted as (
     from valued_days
     where vpp is not null
     group by vpp, key
+    having sum(events) > 0
 )
 
 select
@@ -16,8 +16,7 @@ select
     list(
         { key: counted.key, etag: inputs.etag, rows: counted.rows }
         order by counted.key
-    ) as inputs,
-    sum(inputs.rejected_rows)::bigint as rejected_rows
+    ) as inputs
 from counted
 inner join inputs
     on counted.key = inputs.key

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.core.nmi import canonical_nmi, check_digit
+from tasks.core.nmi import canonical_nmi, check_digit, default_region
 
 # The examples of AEMO's NMI procedure, each with its check digit at the end.
 # fmt: off
@@ -75,3 +75,33 @@ def test_every_other_check_digit_is_wrong() -> None:
             continue
         with pytest.raises(ValueError, match="wrong check digit"):
             canonical_nmi(f"2001985732{digit}")
+
+
+@pytest.mark.parametrize(
+    ("nmi", "region"),
+    [
+        ("4102000009", "NSW1"),
+        ("NBBBX11110", "NSW1"),
+        ("NGGG000001", "NSW1"),
+        ("7001000001", "NSW1"),
+        ("3000000001", "QLD1"),
+        ("3120000001", "QLD1"),
+        ("QAAAVZZZZZ", "QLD1"),
+        ("6001000001", "VIC1"),
+        ("6500000001", "VIC1"),
+        ("VAAA000001", "VIC1"),
+        ("2001985732", "SA1"),
+        ("2020000001", "SA1"),
+        ("SAAA000001", "SA1"),
+        ("8000000001", "TAS1"),
+        ("8590000001", "TAS1"),
+        ("T000000001", "TAS1"),
+        ("9876543210", None),
+        ("6600000001", None),
+        ("2030000001", None),
+        ("8001000001", None),
+        ("7000000001", None),
+    ],
+)
+def test_an_nmis_block_says_its_region(nmi: str, region: str | None) -> None:
+    assert default_region(nmi) == region

@@ -145,6 +145,21 @@ FILES = [
     partly("surplus field behind an empty one", f"{HEADER}{GOOD.strip()},,x\n{GOOD}", 1, fields=1),
     partly("the same far down", HEADER + GOOD * 2000 + f"{GOOD.strip()},,x\n", 2000, fields=1),
     good("trailing comma", f"{HEADER}{GOOD.strip()},\n{GOOD}", event(), event()),
+    good("trailing empty quotes", f'{HEADER}{GOOD.strip()},""\n{GOOD}', event(), event()),
+    good("a trailing blank field", f"{HEADER}{GOOD.strip()}, \n{GOOD}", event(), event()),
+    good("several of them, quoted", f'{HEADER}"6001000001",{GOOD[11:-1]},"", ," "\n', event()),
+    partly("something behind empty quotes", f'{HEADER}{GOOD.strip()},"",x\n{GOOD}', 1, fields=1),
+    partly("something behind a blank field", f"{HEADER}{GOOD.strip()}, ,x\n{GOOD}", 1, fields=1),
+    failing("packed as zip", b"PK\x03\x04" + b"x" * 100, "it is packed (zip)"),
+    failing("packed as gzip, named .csv", gzip.compress(HEADER.encode()), "it is packed (gzip)"),
+    failing("a line of over a megabyte", HEADER + GOOD + "x" * 1_200_000, "line 3 is longer than"),
+    failing(
+        "a quoted field of two megabytes",
+        HEADER + '"' + "x" * 2_200_000 + '"\n' + GOOD,
+        "line 2 is",
+    ),
+    failing("5,000 columns", COLUMNS + "," * 5000 + "\n" + GOOD, "names over 1,000 columns"),
+    failing("both DATE and INTERVAL_END", f"{COLUMNS},INTERVAL_END\n{GOOD}", "it has both DATE"),
     good("trailing commas", f"{HEADER}{GOOD.strip()},,,\n{GOOD}", event(), event()),
     good("trailing commas everywhere", f"{COLUMNS},,\n{GOOD.strip()},,\n", event()),
     partly("empty fields", HEADER + row(nmi="") + row(day=" ") + row(tariff=""), 0, missing=3),
@@ -161,7 +176,22 @@ FILES = [
     failing("stray quote in a field", HEADER + row(event_type='Dis"charge'), "line 2 has"),
     failing("text behind a quoted field", HEADER + row(energy='"1.5" '), "line 2 has a quote"),
     failing("field over two lines", f'{COLUMNS},NOTE\n{GOOD.strip()},"a\nb"\n', "line 2 has a"),
-    partly("carriage return in a field", HEADER + row(event_type="Dis\rcharge"), 0, event_type=1),
+    failing(
+        "carriage return in a field", HEADER + GOOD + row(event_type="Dis\rcharge"), "line 3 has"
+    ),
+    failing("CR at the end", HEADER + GOOD.replace("\n", "\r"), "line 2 has a carriage return"),
+    *(
+        failing(
+            f"{name} as a line end", HEADER + GOOD.replace("\n", end) * 400, f"line 2 holds {name}"
+        )
+        for name, end in (
+            ("a vertical tab", "\v"),
+            ("a form feed", "\f"),
+            ("a NEL character", "\x85"),
+            ("a line separator", "\u2028"),
+            ("a paragraph separator", "\u2029"),
+        )
+    ),
     # Bytes that are no UTF-8 cost their row, where they matter.
     partly("bad UTF-8", HEADER.encode() + b"60010\xff0001" + GOOD[10:].encode(), 0, nmi=1),
     good(
@@ -651,7 +681,7 @@ def test_daily_sums_are_those_of_the_events(store: ObjectStore) -> None:
         total[2] += Fraction(energy) * Fraction(tariff)
     daily = [
         (key, [events, Fraction(energy), Fraction(value)])
-        for *key, events, energy, value in imported.daily.rows()
+        for *key, events, energy, value, _first, _last in imported.daily.rows()
     ]
     assert daily == [(list(key), sums[key]) for key in sorted(sums)]
 
@@ -728,21 +758,108 @@ def test_racing_additions_all_end_in_the_catalog(store: ObjectStore, settings: S
 def test_a_big_file_of_another_format_is_a_failed_import(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_rows, "MANY_REJECTED", 50)
+    """Whatever the order of its rows, and whatever stands beside it."""
+    monkeypatch.setattr(event_rows, "MOST_REJECTED", 50)
     bad, fine = row(day="14/09/2025"), row()
-    for name, text in (("bad", bad * 60 + fine * 40), ("half", bad * 60 + fine * 60)):
-        store.write(f"events/{name}.csv", f"{HEADER}{text}".encode())
-    alone = [
-        import_objects(store, TIMEZONE, [version]).row(0, named=True)
-        for version in list_inbox(store).versions
-    ]
-    assert alone[0]["failed"] == (
-        "of another format: more than 50 of its rows, and more than half, would be rejected, most "
-        f"of them since {REASONS['date']}; export it again"
-    )
-    assert (alone[0]["rows"], alone[0]["imported"]) == (0, 0)
-    assert (alone[1]["failed"], alone[1]["rows"], alone[1]["imported"]) == (None, 120, 60)
-    # Small files together are not taken for one.
+    texts = {"51 first": bad * 51 + fine * 90, "51 last": fine * 90 + bad * 51, "50": bad * 50}
+    put(store, {f"{name}.csv": (HEADER + text).encode() for name, text in texts.items()})
     together = import_objects(store, TIMEZONE, list_inbox(store).versions)
-    assert together["failed"].to_list() == [None, None]
-    assert together["imported"].to_list() == [40, 60]
+    failed = dict(together.select("key", "failed").iter_rows())
+    assert failed["events/50.csv"] is None
+    assert failed["events/51 first.csv"] == failed["events/51 last.csv"]
+    assert failed["events/51 first.csv"] == (
+        "of another format: more than 50 of its rows would be rejected, most of them since "
+        f"{REASONS['date']}; export it again"
+    )
+    counts = {
+        key: (rows, imported)
+        for key, rows, imported in together.select("key", "rows", "imported").iter_rows()
+    }
+    assert counts == {
+        "events/50.csv": (50, 0),
+        "events/51 first.csv": (0, 0),
+        "events/51 last.csv": (0, 0),
+    }
+
+
+def test_the_phantom_rows_of_a_spreadsheet_are_no_rows(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_rows, "MOST_REJECTED", 50)
+    imported = import_files(
+        store, {"a.csv": (HEADER + GOOD * 2 + row(day="x") + ",,,,\n" * 1000).encode()}
+    )
+    [file] = imported.catalog.values()
+    assert (file["failed"], file["rows"], file["imported"]) == (None, 3, 2)
+
+
+@pytest.mark.parametrize("beside", [{}, {"0.csv": HEADER + GOOD}], ids=["alone", "behind another"])
+def test_a_byte_order_mark_in_a_data_row_is_part_of_its_first_field(
+    store: ObjectStore, beside: dict[str, str]
+) -> None:
+    files = {"a.csv": HEADER + "\ufeff" + GOOD, "b.csv": HEADER + "\ufeff\n" + GOOD}
+    imported = import_files(store, {n: text.encode() for n, text in (beside | files).items()})
+    assert [imported.catalog[f"events/{name}"]["rejected"] for name in files] == [
+        [{"reason": "nmi", "rows": 1}],
+        [{"reason": "missing", "rows": 1}],
+    ]
+    assert imported.rejected_of("events/a.csv")[0]["row"] == "\ufeff" + GOOD.strip()
+
+
+def test_an_unforeseen_error_takes_no_other_file_with_it(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours that only the content of one file brings out."""
+    rules = event_rows.read_sites
+
+    def broken(texts: pl.Series) -> pl.Series:
+        if (texts == "6001000009").any():
+            raise ValueError("not enough values to unpack")
+        return rules(texts)
+
+    monkeypatch.setattr(event_rows, "read_sites", broken)
+    put(
+        store,
+        {"a.csv": (HEADER + GOOD).encode(), "b.csv": (HEADER + row(nmi="6001000009")).encode()},
+    )
+    imported = import_objects(store, TIMEZONE, list_inbox(store).versions)
+    assert imported.select("key", "imported").rows() == [("events/a.csv", 1), ("events/b.csv", 0)]
+    assert imported["failed"].to_list() == [
+        None,
+        "an unforeseen error, ValueError: not enough values to unpack; please report it with the "
+        "file, and replace or delete it meanwhile",
+    ]
+
+
+MOMENTS = {
+    "2025-09-01": (1, None),
+    "2025-09-01T00:00": (1, 0),
+    "2025-09-01 23:59:59": (1, 86399),
+    "2025-09-01T14:00:00Z": (2, 0),
+    "2025-09-01T06:00+10": (None, None),
+    "2025-09-01T06:00+10:00": (1, 21600),
+    "2025-09-01T06:00:30.5-1000": (2, 7230),
+}
+
+
+def test_the_moment_of_an_event_is_read_with_its_day(store: ObjectStore) -> None:
+    text = HEADER + "".join(row(day=moment) for moment in MOMENTS)
+    events = import_files(store, {"a.csv": text.encode()}).events
+    assert events.select(pl.col("day").dt.day(), "second").rows() == [
+        moment for moment in MOMENTS.values() if moment[0]
+    ]
+
+
+def test_the_end_of_an_interval_at_midnight_belongs_to_the_day_before(store: ObjectStore) -> None:
+    header = HEADER.replace("DATE", "interval_end")
+    ends = ("2025-09-01T00:05", "2025-09-02T00:00", "2025-09-01T14:00:00Z", "2025-09-01")
+    files = {"a.csv": header + "".join(row(day=end) for end in ends), "b.csv": HEADER + GOOD}
+    imported = import_files(store, {name: text.encode() for name, text in files.items()})
+    events = imported.events_of("events/a.csv")
+    assert events.select(pl.col("day").dt.day(), "second").rows() == [
+        (1, 300),
+        (1, 86400),
+        (1, 86400),
+    ]
+    assert imported.catalog["events/a.csv"]["rejected"] == [{"reason": "interval_end", "rows": 1}]
+    assert imported.catalog["events/a.csv"]["ignored_columns"] == ""

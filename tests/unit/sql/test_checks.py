@@ -63,11 +63,11 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
             "import_id": ["import"],
             "source": [0],
             "imported": [3],
-            "rejected_rows": [0],
+            "corrections": [0],
         }
     )
     with warehouse(tmp_path) as connection:
-        allocate(connection, AllocationInputs(Month(2025, 9), NOW, files, [daily], log))
+        allocate(connection, AllocationInputs(Month(2025, 9), NOW, log, files, [daily]))
         yield connection, {"daily": [str(daily)]}
 
 

@@ -14,13 +14,20 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.registry import Change, Registry, parse_change
+from tasks.core.registry import (
+    Change,
+    CreateSite,
+    CreateVpp,
+    Registry,
+    WithdrawChange,
+    parse_change,
+)
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.settlement.allocation import BUILD, load_what_if, run_statement
 
 ATTRIBUTES = {
     "vpp": ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances"),
-    "site": ("vpp", "address"),
+    "site": ("vpp", "address", "region", "channels", "basis"),
     "battery": ("nmi", "capacity_kwh"),
 }
 TODAY = date(2025, 9, 12)
@@ -192,6 +199,10 @@ def update_vpp(id: str, since: str, **terms: Any) -> Json:
     return {"change": "update-vpp", "vpp": id, **terms, "effective_from": since}
 
 
+def withdraw(seq: int) -> Json:
+    return {"change": "withdraw-change", "withdraws": seq, "reason": "a mistake"}
+
+
 Runs = list[tuple[str, str, str, str, str]]
 
 # What is recorded hour by hour; how many hours are known; and the members of September by runs of
@@ -253,7 +264,7 @@ HISTORIES: list[tuple[str, list[Json], int, Runs]] = [
         ],
     ),
     (
-        "of two changes since ever too",
+        "of two changes from the beginning too",
         [vpp("a"), vpp("b"), site(ONE, "a"), {**assign(ONE, "b", ""), "effective_from": None}],
         9,
         [("b", ONE, "2025-09-01", "2025-09-30", "0")],
@@ -270,6 +281,70 @@ HISTORIES: list[tuple[str, list[Json], int, Runs]] = [
         ],
         9,
         [("a", ONE, "2025-09-30", "2025-09-30", "0")],
+    ),
+    (
+        "a change taken back counts as never made",
+        [
+            vpp("a"),
+            vpp("b"),
+            site(ONE, "a"),
+            assign(ONE, None, "2025-09-20"),
+            assign(ONE, "b", "2025-09-10"),
+            withdraw(4),
+        ],
+        9,
+        [
+            ("a", ONE, "2025-09-01", "2025-09-09", "0"),
+            ("b", ONE, "2025-09-10", "2025-09-30", "0"),
+        ],
+    ),
+    (
+        "an hour before it was taken back it still counts",
+        [
+            vpp("a"),
+            vpp("b"),
+            site(ONE, "a"),
+            assign(ONE, None, "2025-09-20"),
+            assign(ONE, "b", "2025-09-10"),
+            withdraw(4),
+        ],
+        5,
+        [
+            ("a", ONE, "2025-09-01", "2025-09-09", "0"),
+            ("b", ONE, "2025-09-10", "2025-09-19", "0"),
+        ],
+    ),
+    (
+        "a removal for the 20th corrected to the 10th, with the battery elsewhere from the 12th",
+        [
+            vpp("a"),
+            site(ONE, "a"),
+            site(TWO, "a"),
+            battery("S1", ONE, "10"),
+            remove("S1", "2025-09-20"),
+            remove("S1", "2025-09-10"),
+            battery("S1", TWO, "10", "2025-09-12"),
+            withdraw(5),
+        ],
+        9,
+        [
+            ("a", ONE, "2025-09-01", "2025-09-09", "10"),
+            ("a", ONE, "2025-09-10", "2025-09-30", "0"),
+            ("a", TWO, "2025-09-01", "2025-09-11", "0"),
+            ("a", TWO, "2025-09-12", "2025-09-30", "10"),
+        ],
+    ),
+    (
+        "a site that was created by mistake, and then as it should be",
+        [
+            vpp("a"),
+            vpp("b"),
+            site(ONE, "a"),
+            withdraw(3),
+            site(ONE, "b", "2025-09-10"),
+        ],
+        9,
+        [("b", ONE, "2025-09-10", "2025-09-30", "0")],
     ),
     (
         "batteries come, grow, go and move",
@@ -395,25 +470,36 @@ terms = st.fixed_dictionaries(
         "negative_balances": st.sampled_from(["site", "vpp"]),
     },
 )
+site_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "address": st.sampled_from(["2 King St", 'Büro "3"\\']),
+        "region": st.sampled_from(["NSW1", "QLD1"]),
+        "channels": st.sampled_from(["all", "B1", "E1 E2", "B1 E1"]),
+        "basis": st.sampled_from(["events", "meter"]),
+    },
+)
+sites = st.builds(site, nmis, vpps, since)
 any_change = st.one_of(
     st.builds(vpp, vpps, since),
-    st.builds(site, nmis, vpps, since),
+    st.builds(lambda made, fields: {**fields, **made}, sites, site_fields),
     st.builds(assign, nmis, vpps | st.none(), since),
     st.builds(lambda id, since, terms: {**update_vpp(id, since, **terms)}, vpps, since, terms),
     st.builds(battery, serials, nmis, capacities, since),
     st.builds(update_battery, serials, capacities, since),
     st.builds(remove, serials, since),
     st.builds(
-        lambda nmi, address, since: {
+        lambda nmi, fields, since: {
             "change": "update-site",
             "nmi": nmi,
-            "address": address,
+            **fields,
             "effective_from": since,
         },
         nmis,
-        st.sampled_from(["2 King St", 'Büro "3"\\']),
+        site_fields,
         since,
     ),
+    st.builds(withdraw, st.integers(1, 20)),
 )
 
 
@@ -440,3 +526,49 @@ def test_any_history_is_read_the_same(
     month = data.draw(st.sampled_from(MONTHS), label="month")
     assert_the_same(database, log, hour(len(changes)), month)
     assert_the_same(database, log, hour(known), month)
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories())
+def test_what_is_withdrawn_counts_as_never_made(database: Database, changes: list[Json]) -> None:
+    """The log without what was taken back, and without what took it back, says the same."""
+    log = recorded(changes)
+    withdrawn = {change.withdraws for change in log if isinstance(change, WithdrawChange)}
+    left = [
+        change
+        for change in log
+        if change.seq not in withdrawn and not isinstance(change, WithdrawChange)
+    ]
+    as_of = hour(len(changes))
+    database.build(log, as_of, SEPTEMBER)
+    tables = ("spans", "vpp_days", "site_days")
+    found = [database.rows(f"select * from {table} order by all") for table in tables]
+    database.build(left, as_of, SEPTEMBER)
+    assert found == [database.rows(f"select * from {table} order by all") for table in tables]
+    whole, rest = Registry(log, TODAY), Registry(left, TODAY)
+    assert whole._timelines == rest._timelines
+    assert whole._vpp_by_name == rest._vpp_by_name
+
+
+@settings(deadline=None, max_examples=100)
+@given(histories())
+def test_a_withdrawal_leaves_nothing_that_hangs_in_the_air(changes: list[Json]) -> None:
+    """Of what is left, all that is said of an entity is said from its first day on, and so on."""
+    registry = Registry(recorded(changes), TODAY)
+    left = registry._changes.values()
+    started = {
+        change.entity(): change.effective_from or date.min
+        for change in left
+        if isinstance(change, CreateVpp | CreateSite)
+    }
+    for change in left:
+        for entity in (change.entity(), change.refers_to()):
+            if entity and entity[0] != "battery":
+                assert started[entity] <= (change.effective_from or date.min)
+    for serial in registry.entities("battery"):
+        timelines = registry._timelines["battery", serial]
+        assert set(timelines) == {"nmi", "manufacturer", "capacity_kwh"}
+        assert len({timeline[0][0] for timeline in timelines.values()}) == 1
+    for vpp in registry.entities("vpp"):
+        for name in registry._names(vpp):
+            assert registry._vpp_by_name[name.casefold()] == vpp
