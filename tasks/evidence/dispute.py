@@ -59,7 +59,7 @@ def put_bundle(store: ObjectStore, explained: Explained) -> str:
 
 
 def bundle(explained: Explained) -> bytes:
-    """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
+    """Return the zip: how to check the statement, and all that this refers to."""
     changes = [(recorded_change(line), line) for line in explained.pins.registry.splitlines()]
     names = _names(explained, [change for change, _ in changes])
     case = _renamed(explained.explanation, names)
