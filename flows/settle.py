@@ -43,6 +43,7 @@ def settle_month(
     as_of: datetime | None = None,
     max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
     allow_failed_imports: bool = False,
+    allow_shared_rows: bool = False,
     preview: bool = False,
     what_if: list[WhatIf] = [],  # noqa: B006
 ) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def settle_month(
         "as_of": as_of,
         "max_rejected_percent": max_rejected_percent,
         "allow_failed_imports": allow_failed_imports,
+        "allow_shared_rows": allow_shared_rows,
         "preview": preview,
         "what_if": [terms.model_dump(mode="json", exclude_none=True) for terms in what_if],
     }
@@ -76,6 +78,7 @@ def settle_month(
         else max_rejected_percent,
         vpps=tuple(vpps),
         allow_failed_imports=allow_failed_imports,
+        allow_shared_rows=allow_shared_rows,
     )
     with settlement_run(settled_month, request, parameters) as run:
         if preview or what_if:

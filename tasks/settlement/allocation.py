@@ -150,11 +150,11 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
 def load(
     connection: duckdb.DuckDBPyConnection, folder: Path, table: str, frame: pl.DataFrame
 ) -> None:
-    """Make a table of a frame, by way of a Parquet file in the folder."""
+    """Make a table of a frame by way of a Parquet file; it replaces an earlier one."""
     path = folder / f"{table}-table.parquet"
     frame.write_parquet(path)
     connection.execute(
-        f"create table {table} as select * from read_parquet($path)", {"path": str(path)}
+        f"create or replace table {table} as select * from read_parquet($path)", {"path": str(path)}
     )
 
 

@@ -7,7 +7,6 @@ another fault takes the place of that row in the list; what is left as it was is
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
@@ -35,6 +34,7 @@ from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.registry_log import read_log
+from tasks.io.workspace import workspace
 
 # The events that correct a rejected row, and where each of them stands.
 CORRECTIONS_SCHEMA: dict[str, PolarsDataType] = {
@@ -171,8 +171,7 @@ def select_inputs(
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
     distinct, duplicates = _distinct(inbox.files)
     files = distinct.filter(_touches(month)).drop("counts")
-    with tempfile.TemporaryDirectory(prefix="vpp-inputs-") as temporary:
-        folder = Path(temporary)
+    with workspace("inputs") as folder:
         corrections = read_corrections(store, distinct, folder)
         # A row is corrected by what is in any file, and may turn out to be of another month.
         with_rejects = distinct if corrections.height else files
@@ -315,19 +314,23 @@ def _read_rejected(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.
 
 def read_corrections(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """Read the events of these files that correct a rejected row (CORRECTIONS_SCHEMA)."""
-    with_corrections = files.filter(pl.col("corrections") > 0)
+    events = read_events(store, files.filter(pl.col("corrections") > 0), folder)
+    corrections = events.filter(pl.col("rejected_id").is_not_null())
+    return corrections.sort("key", "line").collect(engine="streaming")
+
+
+def read_events(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.LazyFrame:
+    """Scan all events of these files (CORRECTIONS_SCHEMA)."""
     parts = [
         pl.scan_parquet(path)
-        .filter(pl.col("rejected_id").is_not_null())
         .join(
             files.filter(pl.col("key").is_in(names.implode())).select("source", "key").lazy(),
             on="source",
         )
         .select(list(CORRECTIONS_SCHEMA))
-        for path, names in _parts(store, with_corrections, "events.parquet", folder)
+        for path, names in _parts(store, files, "events.parquet", folder)
     ]
-    empty = pl.LazyFrame(schema=CORRECTIONS_SCHEMA)
-    return pl.concat([empty, *parts]).sort("key", "line").collect(engine="streaming")
+    return pl.concat([pl.LazyFrame(schema=CORRECTIONS_SCHEMA), *parts])
 
 
 def _parts(
