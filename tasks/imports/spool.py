@@ -32,7 +32,7 @@ except ImportError:
     from backports.zstd import ZstdError, ZstdFile
 
 COLUMNS = ("NMI", "DATE", "EVENT_TYPE", "ENERGY", "TARIFF")
-INTERVAL_END = "INTERVAL_END"  # may stand in the place of DATE
+INTERVAL_END = "INTERVAL_END"  # may be in the place of DATE
 REJECTED_ID = "REJECTED_ID"  # with it, a row says which rejected row it corrects
 EVENT_ID = "EVENT_ID"  # with it, a row says which event it is
 # What else a list of rejected rows has, to be read by people.
