@@ -1,0 +1,10 @@
+"""Pages, tables and lists of what is published, for people to look at.
+
+    sources.py         the month's reports as they are published, and what explains them
+    results.py         Parquet, a month a file; and the data dictionary
+    workbook.py        the month as an .xlsx
+    payments.py        the month's payees as a CSV
+
+What these write is a function of what is published: no clock, so the same bytes each time. Nothing
+here is read by a settlement, and all of it can be made again at any time.
+"""
