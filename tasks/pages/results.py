@@ -118,6 +118,11 @@ SITE_MONTHS = Table(
             "What it was settled by, events or meter data; null in older reports.",
         ),
         Column(
+            "intervals_expected",
+            pl.Int64,
+            "Intervals of meter data that there should be; null where none are used.",
+        ),
+        Column(
             "intervals_missing", pl.Int64, "Intervals without meter data; null where none are used."
         ),
     ),
@@ -198,6 +203,7 @@ def _site_month(report: Report, site: SiteStatement) -> tuple[Any, ...]:
         site.site_daily_fee,
         site.site_revenue_after_fees,
         getattr(site, "basis", None),
+        getattr(site, "intervals_expected", None),
         getattr(site, "intervals_missing", None),
     )
 
