@@ -100,12 +100,12 @@ def _steps(site: SiteStatement, part: dict[str, Any] | None) -> list[Step]:
     own = round(part["own_cents"] / 100, 2)
     pool = Decimal(part["allotted_cents"]) / 100 - own
     lines = [
-        Step("From your own battery", own, "gain", is_first=True),
-        Step("Your share of the pool", pool, "gain"),
+        Step("From your own battery", own, "total", is_first=True),
+        Step("Your share of the pool", pool, "total"),
     ]
     if part["lifted_cents"]:
         lifted = Decimal(part["lifted_cents"]) / 100
-        lines.append(Step("Loss that your VPP bears", lifted, "total"))
+        lines.append(Step("Loss that your VPP bears", lifted, "gain"))
     return [*lines, *ending]
 
 

@@ -117,8 +117,8 @@ def read_reports(
         found = list(pool.map(read, wanted))
     reports = [report for report in found if report]
     if not reports:
-        what = ", ".join(vpps or []) or "nothing"
-        raise Refused(f"{what} is published for {month} yet; run settle-month for it first")
+        what = f"{', '.join(vpps)} is not" if vpps else "nothing is"
+        raise Refused(f"{what} published for {month} yet; run settle-month for it first")
     missing = [vpp for vpp, report in zip(wanted, found, strict=True) if report is None]
     return PublishedReports(record, reports, missing)
 

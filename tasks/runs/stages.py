@@ -24,7 +24,7 @@ from tasks.imports.catalog import Inbox
 from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
 from tasks.io.registry_log import Recorded
-from tasks.pages import statements
+from tasks.pages import sources, statements
 from tasks.pages.sources import PublishedReports
 from tasks.publication import closing, published, revisions, run_records
 from tasks.publication.published import PublishedMonth
@@ -221,7 +221,7 @@ def find_stale_months(store: ObjectStore) -> list[Month]:
 @stage("read the reports of {month}")
 def read_published_reports(store: ObjectStore, month: Month) -> PublishedReports:
     """Read a month's current reports, which must be what its record says of them."""
-    reports = statements.read_reports(store, month)
+    reports = sources.read_reports(store, month)
     for vpp in reports.missing:
         run_logger().warning("%s is claimed in %s and not published yet", vpp, month)
     return reports
