@@ -93,7 +93,8 @@ class SiteStatements:
 def _steps(site: SiteStatement, part: dict[str, Any] | None) -> list[Step]:
     """Return the lines that add up to what the site receives."""
     fee, after = -site.site_daily_fee, site.site_revenue_after_fees
-    ending = [Step("Daily fee", fee, "vpp"), Step("You receive", after, "sites", is_sum=True)]
+    last = ("Your balance", "cost") if after < 0 else ("You receive", "sites")
+    ending = [Step("Daily fee", fee, "vpp"), Step(last[0], after, last[1], is_sum=True)]
     if part is None:
         before = site.site_revenue_before_fees
         return [Step("Your part of the revenue", before, "total", is_first=True), *ending]

@@ -99,7 +99,7 @@ def test_a_later_revision_says_what_changed_and_a_closing_is_shown(published: Pl
     key = statements.put_site_statement(published.store, MONTH, VPP, NMI)
     of_site = text(published, key)
     assert "because more data about the month arrived" in of_site
-    assert "This statement replaces revision 1. You received $0.00 then" in of_site
+    assert "This statement replaces revision 1. The amount was $0.00 then" in of_site
     assert "late.csv" not in of_site
 
     record = read_month_record(published.store, MONTH)[0]

@@ -65,7 +65,7 @@ def test_columns_stack_up_and_down_from_zero() -> None:
     chart = columns(
         [[("a", Decimal(30)), ("b", Decimal(10)), ("c", Decimal(-10))], [("a", Decimal(0))]]
     )
-    assert (chart.highest, chart.lowest, chart.zero) == (40, -10, 800)
+    assert (chart.highest, chart.lowest, chart.zero) == (Decimal(40), Decimal(-10), 800)
     assert [(s.kind, s.top, s.height) for s in chart.columns[0]] == [
         ("a", 200, 600),
         ("b", 0, 200),
