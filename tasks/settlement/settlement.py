@@ -19,10 +19,17 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
-from tasks.core.run_record import Correction, SettledFile, SettlementFacts, UnassignedSite
+from tasks.core.run_record import (
+    Correction,
+    Missing,
+    SettledFile,
+    SettlementFacts,
+    UnassignedSite,
+)
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.settlement.allocation import RULE_VERSION, AllocationInputs, allocate
+from tasks.settlement.completeness import find_missing
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.reports import reports_on
 
@@ -56,7 +63,8 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
     with allocated(store, basis, request.what_if) as connection:
         _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
-        facts = _facts(inputs, connection)
+        missing = find_missing(store, connection, inputs, reports)
+        facts = _facts(inputs, connection, missing)
     return Settlement(inputs, request, reports, facts)
 
 
@@ -77,7 +85,9 @@ def _require_few_rejected(
         )
 
 
-def _facts(inputs: MonthInputs, connection: duckdb.DuckDBPyConnection) -> SettlementFacts:
+def _facts(
+    inputs: MonthInputs, connection: duckdb.DuckDBPyConnection, missing: Missing
+) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
     [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
     files = inputs.files.select(list(SettledFile.__annotations__)).to_dicts()
@@ -95,6 +105,7 @@ def _facts(inputs: MonthInputs, connection: duckdb.DuckDBPyConnection) -> Settle
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
         unassigned=[UnassignedSite(**site) for site in unassigned],
+        missing=missing,
     )
 
 
