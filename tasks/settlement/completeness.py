@@ -4,16 +4,17 @@ Looked for, of the VPPs that are reported on:
 
 - VPPs that have sites, and no event of any of them;
 - of the other VPPs, sites with a battery that had events in the month before and have none;
-- and days on which no site of a VPP has an event.
+- and days on which no site of a VPP has an event, if it had some on most days of this month or of
+  the month before.
 
 The first is refused unless the request allows it; so are a month that is not over, and one in which
-nothing would be settled. The others are facts of the run. A report has the days, which follow from
-the month's own inputs, and a site's number of events. It says nothing of the month before: else a
-late file of that one would make a revision of this one.
+nothing would be settled. The others are facts of the run. A report has all days without an event,
+and each site's number of events, which follow from the month's own inputs. It says nothing of the
+month before: else a late file of that one would make a revision of this one.
 
 What a site had in the month before comes from the daily sums of the files that have events of it.
 They are small, and say the same whether or not that month was ever settled. They are read only
-where a member site has no event.
+where a member site has no event, or a VPP none on most days.
 
 Known drawback: a site that falls silent is listed in its first silent month alone.
 """
@@ -57,10 +58,11 @@ def find_missing(
 ) -> Missing:
     """Find what the month lacks of the VPPs that are reported on, in the tables of its allocation.
 
-    Leaves the tables `silent_sites` and `last_events` behind.
+    Leaves its tables behind: `silent_sites`, `sparse_vpps`, `last_events` and `busy_before`.
     """
-    connection.execute(f"create table silent_sites as {sql('completeness/silent_sites')}")
-    _load_last_events(store, connection, inputs.month.previous, inputs.last_month)
+    for table in ("silent_sites", "sparse_vpps"):
+        connection.execute(f"create table {table} as {sql(f'completeness/{table}')}")
+    _load_last_month(store, connection, inputs.month.previous, inputs.last_month)
     reported = {report.settlement.vpp_id for report in reports}
 
     def of_reported(name: str) -> list[dict[str, object]]:
@@ -68,7 +70,8 @@ def find_missing(
         return [row for row in found if row["vpp"] in reported]
 
     vpps = [SilentVpp.model_validate(row) for row in of_reported("vpps_without_events")]
-    wholly_silent = {vpp.vpp for vpp in vpps}
+    has_usual_gaps = _vpps(connection, "sparse_vpps") - _vpps(connection, "busy_before")
+    without_days = has_usual_gaps | {vpp.vpp for vpp in vpps}
     return Missing(
         vpps=vpps,
         sites=[SilentSite.model_validate(row) for row in of_reported("sites_without_events")],
@@ -76,32 +79,39 @@ def find_missing(
             SilentDays(vpp=report.settlement.vpp_id, days=report.settlement.days_without_events)
             for report in reports
             if report.settlement.days_without_events
-            and report.settlement.vpp_id not in wholly_silent
+            and report.settlement.vpp_id not in without_days
         ],
     )
 
 
-def _load_last_events(
+def _vpps(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
+    return {vpp for (vpp,) in connection.execute(f"select vpp from {table}").fetchall()}
+
+
+def _load_last_month(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, files: pl.DataFrame
 ) -> None:
-    """Make the table `last_events`: what the silent sites had in the month before."""
+    """Make the tables of what silent sites and sparse VPPs had in the month before."""
     connection.execute("create table last_events (nmi varchar, events bigint, last_day date)")
-    [(silent,)] = connection.execute("select count(*) from silent_sites").fetchall()
-    if not silent or files.is_empty():
+    connection.execute("create table busy_before (vpp varchar)")
+    [(is_needed,)] = connection.execute(
+        "select exists (from silent_sites) or exists (from sparse_vpps)"
+    ).fetchall()
+    if not is_needed or files.is_empty():
         return
     imports = files["import_id"].unique().sort().to_list()
     with workspace("completeness") as folder:
         paths = [folder / f"{import_id}.parquet" for import_id in imports]
         store.download([keys.import_part(name, "daily.parquet") for name in imports], paths)
         load(connection, folder, "last_files", files)
-        connection.execute(
-            f"insert into last_events {sql('completeness/last_events')}",
-            {
-                "daily": [str(path) for path in paths],
-                "first_day": month.first_day,
-                "last_day": month.last_day,
-            },
-        )
+        parameters = {
+            "daily": [str(path) for path in paths],
+            "first_day": month.first_day,
+            "last_day": month.last_day,
+        }
+        for table in ("last_events", "busy_before"):
+            statement = f"insert into {table} {sql(f'completeness/{table}')}"
+            connection.execute(statement, parameters)
 
 
 def require_over(month: Month, now: datetime, timezone: str, request: SettlementRequest) -> None:

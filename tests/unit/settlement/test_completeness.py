@@ -143,9 +143,17 @@ CASES = {
         {A1: SEPTEMBER[3:8], A2: SEPTEMBER[10:], B1: SEPTEMBER},
         missing=["a: no event on 5 days: 2025-09-01 to 2025-09-03, 2025-09-09 to 2025-09-10"],
     ),
+    "a VPP that has few events has none on most days": Case(
+        [*vpp("a"), *site(A1, "a")], {A1: [*AUGUST, *SEPTEMBER[:15]]}
+    ),
+    "a VPP that had events on most days before": Case(
+        [*vpp("a"), *site(A1, "a")],
+        {A1: [*(f"2025-08-{day:02d}" for day in range(1, 17)), "2025-09-01"]},
+        missing=["a: no event on 29 days: 2025-09-02 to 2025-09-30"],
+    ),
     "days before a VPP has a site are no silent days": Case(
-        [*vpp("a"), *site(A1, "a", "2025-09-29")],
-        {A1: ["2025-09-29"]},
+        [*vpp("a"), *site(A1, "a", "2025-09-28")],
+        {A1: ["2025-09-28", "2025-09-29"]},
         missing=["a: no event on 1 day: 2025-09-30"],
     ),
 }
