@@ -22,6 +22,7 @@ Known drawback: a site that falls silent is listed in its first silent month alo
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -43,7 +44,6 @@ from tasks.core.run_record import (
 )
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql
-from tasks.io.workspace import workspace
 from tasks.settlement.allocation import load
 from tasks.settlement.inputs import MonthInputs
 
@@ -55,14 +55,22 @@ def find_missing(
     connection: duckdb.DuckDBPyConnection,
     inputs: MonthInputs,
     reports: Sequence[Report],
+    folder: Path,
 ) -> Missing:
     """Find what the month lacks of the VPPs that are reported on, in the tables of its allocation.
 
     Leaves its tables behind: `silent_sites`, `sparse_vpps`, `last_events` and `busy_before`.
+
+    Args:
+        store: where the daily sums of the month before are.
+        connection: the tables.
+        inputs: the month's inputs.
+        reports: those on the VPPs that are looked at.
+        folder: where daily sums are brought, each as <import id>.parquet, unless they are there.
     """
     for table in ("silent_sites", "sparse_vpps"):
         connection.execute(f"create table {table} as {sql(f'completeness/{table}')}")
-    _load_last_month(store, connection, inputs.month.previous, inputs.last_month)
+    _load_last_month(store, connection, inputs.month.previous, inputs.last_month, folder)
     reported = {report.settlement.vpp_id for report in reports}
 
     def of_reported(name: str) -> list[dict[str, object]]:
@@ -89,7 +97,11 @@ def _vpps(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
 
 
 def _load_last_month(
-    store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, files: pl.DataFrame
+    store: ObjectStore,
+    connection: duckdb.DuckDBPyConnection,
+    month: Month,
+    files: pl.DataFrame,
+    folder: Path,
 ) -> None:
     """Make the tables of what silent sites and sparse VPPs had in the month before."""
     connection.execute("create table last_events (nmi varchar, events bigint, last_day date)")
@@ -99,19 +111,21 @@ def _load_last_month(
     ).fetchall()
     if not is_needed or files.is_empty():
         return
-    imports = files["import_id"].unique().sort().to_list()
-    with workspace("completeness") as folder:
-        paths = [folder / f"{import_id}.parquet" for import_id in imports]
-        store.download([keys.import_part(name, "daily.parquet") for name in imports], paths)
-        load(connection, folder, "last_files", files)
-        parameters = {
-            "daily": [str(path) for path in paths],
-            "first_day": month.first_day,
-            "last_day": month.last_day,
-        }
-        for table in ("last_events", "busy_before"):
-            statement = f"insert into {table} {sql(f'completeness/{table}')}"
-            connection.execute(statement, parameters)
+    paths = {name: folder / f"{name}.parquet" for name in files["import_id"].unique().sort()}
+    absent = [name for name, path in paths.items() if not path.exists()]
+    store.download(
+        [keys.import_part(name, "daily.parquet") for name in absent],
+        [paths[name] for name in absent],
+    )
+    load(connection, folder, "last_files", files)
+    parameters = {
+        "daily": [str(path) for path in paths.values()],
+        "first_day": month.first_day,
+        "last_day": month.last_day,
+    }
+    for table in ("last_events", "busy_before"):
+        statement = f"insert into {table} {sql(f'completeness/{table}')}"
+        connection.execute(statement, parameters)
 
 
 def require_over(month: Month, now: datetime, timezone: str, request: SettlementRequest) -> None:

@@ -317,7 +317,7 @@ def test_future_months_do_not_crowd_out_recent_ones() -> None:
     settle(place)
     for year in range(2090, 2090 + story.RECENT_MONTHS):
         settle(place, f"{year}-01", allow_missing=True)
-    place.put("late.csv", [f"{A1},2025-09-03,Discharge,1,100", f"{A1},2090-01-03,Charge,1,1"])
+    place.put("late.csv", [f"{A1},2025-09-03,Charge,1,-1", f"{A1},2090-01-03,Charge,1,1"])
     [late] = story.find_late_data(place.store, 100)
     assert str(late).startswith("2025-09 (not closed) would change: a: total_revenue")
 
