@@ -14,7 +14,9 @@ from tests.through_s3 import Place
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 SILENT = "no event of two (1 site; the last one is of 2025-08-31)"
-WHAT_TO_DO = "Put the missing files into the inbox (events/), or run settle-month with allow_missing"
+WHAT_TO_DO = (
+    "Put the missing files into the inbox (events/), or run settle-month with allow_missing"
+)
 
 
 @pytest.fixture
