@@ -158,8 +158,9 @@ def _read(form: Format, version: ObjectVersion, number: int, path: Path) -> _Out
         said = str(problem) if isinstance(problem, Unreadable) else sentence_of(problem)
         for part in outcome.parts:
             part.unlink(missing_ok=True)
-        # What messages say is what the catalog's row is about; its key need not be said again.
-        outcome = _Outcome(outcome.sha256, said.removeprefix(f"{version.key}: "))
+        # The catalog's row says which object it is about.
+        said = said.removeprefix(f"{version.key}: ").removeprefix(f"{version.key}/")
+        outcome = _Outcome(outcome.sha256, said)
     shutil.rmtree(unpacked)
     path.unlink()
     return outcome

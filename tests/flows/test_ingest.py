@@ -67,7 +67,7 @@ def test_only_what_is_below_the_prefix_is_taken(place: Place, client: SyncPrefec
     assert state.result() == result(imported=2, files_imported=1)
     id = state.state_details.flow_run_id
     assert id is not None
-    assert client.read_flow_run(id).name == "import events/2025-09/"
+    assert client.read_flow_run(id).name == "import 2025-09/"
     assert [run.name for run in task_runs(client, id, "import events/2025-09/a.csv")] != []
     rest = run(import_events)
     assert rest == result(
