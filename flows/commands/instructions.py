@@ -126,7 +126,8 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
         try:
             if line.command in _IMPORTS:
                 file = _find(line.fields[0])
-                _IMPORTS[line.command].require_name(file.name)
+                kind = _IMPORTS[line.command]
+                kind.require_name(kind.folder + file.name)
                 steps.append(Step(line, [], file=file))
             elif line.command == "create report":
                 vpp, month = line.fields
