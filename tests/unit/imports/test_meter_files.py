@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.imports import nem12
+from tasks.imports import member_files, nem12
 from tasks.imports.catalog import add_to_catalog, list_inbox, read_catalog
 from tasks.imports.inbox_files import group_objects, import_objects
 from tasks.imports.nem12 import READINGS_SCHEMA
@@ -188,6 +188,32 @@ def test_an_unforeseen_error_is_one_file_s_failure(
         "an unforeseen error, ZeroDivisionError: of all things; please report it"
     )
     assert {row[0] for row in seen(imported)} == {"meter-data/a.csv", "meter-data/c.csv"}
+
+
+def test_a_file_of_which_too_much_would_be_rejected_has_failed(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row may have some kilobytes, and all of them are held in memory."""
+    row = day(quality="?")
+    monkeypatch.setattr(nem12, "MOST_REJECTED_BYTES", 10 * len(row))
+    monkeypatch.setattr(member_files, "MOST_REJECTED_BYTES", 15 * len(row))
+    few, many = file(channel(), row * 10), file(channel(), row * 11, day(count=1), day())
+    imported = import_files(
+        store,
+        {
+            "meter-data/few.csv": few,
+            "meter-data/many.csv": many,
+            "meter-data/two.zip": zipped({"a.csv": few, "b.csv": few}),
+        },
+    )
+    failed = [found["failed"] for found in imported.catalog.values()]
+    assert failed == [
+        None,
+        f"12 of its 13 days would be rejected, most of them since {nem12.REASONS['quality']}; "
+        "correct the file, or split it to see each row",
+        "b.csv: too many rows of it and of the files before it would be rejected; correct them, or "
+        "upload the files one by one to see each row",
+    ]
 
 
 def random_file(seed: int) -> str:
