@@ -9,6 +9,8 @@ from typing import Literal
 from tasks.core.month import Month
 
 EVENTS = "events/"
+METER_DATA = "meter-data/"
+PRICES = "prices/"
 REGISTRY_LOG = "registry/changes.jsonl"
 REGISTRY_UPLOADS = "registry/uploads/"
 CATALOG = "imports/catalog.parquet"
