@@ -141,10 +141,12 @@ SITE_DAYS = Table(
         Column(
             "shared_revenue_cents",
             _EXACT,
-            "What its events are worth, exactly, but for the next column.",
+            "What its events are worth, to 12 decimals, but for the next column.",
         ),
         Column(
-            "cost_only_cents", _EXACT, "Discharges worth less than zero, exactly: the VPP's alone."
+            "cost_only_cents",
+            _EXACT,
+            "Discharges worth less than zero, to 12 decimals: the VPP's alone.",
         ),
     ),
 )

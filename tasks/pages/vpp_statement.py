@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from tasks.core.report import Report, SiteStatement, Totals
-from tasks.core.run_record import UnassignedSite
+from tasks.core.run_record import SilentSite, UnassignedSite
 from tasks.pages.figures import FULL, Columns, Step, columns, waterfall
 from tasks.pages.rendering import render
 from tasks.pages.sources import Source
@@ -84,6 +84,7 @@ def vpp_statement(source: Source) -> bytes:
         parts=_parts(source),
         rejected=_rejected(source),
         unassigned=_unassigned(source),
+        silent=_silent(source),
         meters=meter_sites(report),
         run=source.run,
         run_record=source.run_record,
@@ -232,6 +233,12 @@ def _unassigned(source: Source) -> list[UnassignedSite]:
     """Return the sites that had events on days on which they were in no VPP."""
     found = source.run.unassigned if source.run else []
     return [site for site in found if site.nmi in source.report.sites]
+
+
+def _silent(source: Source) -> list[SilentSite]:
+    """Return the sites that had events in the month before and have none in this one."""
+    missing = source.run.missing if source.run else None
+    return [site for site in missing.sites if site.vpp == source.vpp] if missing else []
 
 
 def _changed_sites(source: Source) -> list[tuple[str, Any, Any]]:

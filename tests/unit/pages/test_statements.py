@@ -141,6 +141,18 @@ def test_what_charges_earn_is_told_by_the_price(published: Place) -> None:
     assert day["discharged_below_zero_cents"] == -7
 
 
+def test_days_and_sites_without_events_are_named(published: Place) -> None:
+    other = {**REGISTRY[1], "nmi": "6001000001"}
+    battery = {**REGISTRY[2], "nmi": "6001000001", "serial": "2"}
+    published.record([other, battery])
+    published.put("before.csv", ["6001000001,2025-08-30,Discharge,1,20"])
+    published.publish("2025-09")
+    make(published)
+    page = text(published, f"statements/2025-09/{VPP}/r2.html")
+    assert "From 3 September 2025 to 30 September 2025 the VPP had sites" in page
+    assert 'class="id">6001000001</th><td class="n">1</td><td class="n">30 August 2025</td>' in page
+
+
 def test_without_its_inputs_a_page_does_without_days_and_says_why(published: Place) -> None:
     published.store.delete(keys.CATALOG)
     assert make(published) == [MONTH]
