@@ -116,6 +116,25 @@ def test_names_are_shown_and_never_run(reports: list[Report], name: str) -> None
         assert len(page) < len(plain[key]) + 130_000
 
 
+def test_the_completeness_of_meter_data_is_shown_where_a_report_has_it(
+    reports: list[Report],
+) -> None:
+    of_meter = {
+        "basis": "meter",
+        "intervals_expected": 8640,
+        "intervals_missing": 12,
+        "energy_by_quality_kwh": {"actual": 1234.5, "estimated": 3},
+    }
+    nmi, site = next(iter(reports[0].sites.items()))
+    sites = {**reports[0].sites, nmi: site.model_copy(update=of_meter)}
+    made = pages(source(reports[0].model_copy(update={"sites": sites})))
+    page = made["vpp"].decode()
+    assert "12 of 8,640</td><td>actual 1,234.5, estimated 3.0</td>" in page
+    assert page.count("<td>meter data</td>") == 1
+    assert b"12 intervals of your meter's data are missing" in made[nmi]
+    assert b"Completeness" not in pages(source(reports[0]))["vpp"]
+
+
 def test_pages_have_the_same_bytes_each_time(reports: list[Report]) -> None:
     of = big_source(reports[0], 20)
     assert pages(of) == pages(of)
