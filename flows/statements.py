@@ -9,7 +9,7 @@ show what is published. site-statement writes the page of one site, or of all si
 zip. Each ends with a link.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -43,13 +43,16 @@ def make_statements(month: MonthOrEmpty = "") -> State[Any]:
 
 @flow(name="site-statement", flow_run_name="site statement {nmi} {month}")
 @refusals_as_sentences
-def site_statement(vpp: Text, month: MonthText, nmi: str = "") -> State[Any]:
+def site_statement(
+    vpp: Text, month: MonthText, nmi: str = "", format: Literal["html", "pdf"] = "html"
+) -> State[Any]:
     """Make a site's statement for a month, or those of all sites of a VPP in one zip.
 
     Args:
         vpp: The VPP's id or current name.
         month: The report's month, YYYY-MM.
         nmi: The site's NMI, 10 characters or 11 with the check digit. Empty: all sites.
+        format: A page (html), or a PDF, for which the worker needs the extra `pdf`.
     """
     try:
         site = canonical_nmi(nmi) if nmi else ""
@@ -57,5 +60,5 @@ def site_statement(vpp: Text, month: MonthText, nmi: str = "") -> State[Any]:
         raise Refused(f"nmi: {problem}") from None
     store = open_store()
     vpp_id = read_registry(store, store.settings).vpp_id(vpp)
-    key = stages.put_site_statement(store, Month.parse(month), vpp_id, site)
+    key = stages.put_site_statement(store, Month.parse(month), vpp_id, site, format)
     return summary.end_with_link(store, key)

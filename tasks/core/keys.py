@@ -86,14 +86,14 @@ def vpp_statement(month: Month, vpp: str, revision: int) -> str:
     return f"{STATEMENTS}{month}/{vpp}/r{revision}.html"
 
 
-def site_statement(month: Month, vpp: str, nmi: str, revision: int) -> str:
-    """Return where a site's statement page is."""
-    return f"{STATEMENTS}{month}/{vpp}/sites/{nmi}-r{revision}.html"
+def site_statement(month: Month, vpp: str, nmi: str, revision: int, format: str = "html") -> str:
+    """Return where a site's statement is."""
+    return f"{STATEMENTS}{month}/{vpp}/sites/{nmi}-r{revision}.{format}"
 
 
-def site_statements(month: Month, vpp: str, revision: int) -> str:
+def site_statements(month: Month, vpp: str, revision: int, format: str = "html") -> str:
     """Return where the statements of all sites of a VPP are, as one zip."""
-    return f"{STATEMENTS}{month}/{vpp}/sites-r{revision}.zip"
+    return f"{STATEMENTS}{month}/{vpp}/sites-{format}-r{revision}.zip"
 
 
 def results_table(table: str, month: Month) -> str:

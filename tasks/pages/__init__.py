@@ -6,6 +6,7 @@
     rendering.py       the templates, with every text escaped
     vpp_statement.py   a VPP's month
     site_statement.py  a site's month, one page or all of a VPP in a zip
+    pdf.py             a site's month as PDF, where typst is installed
     overview.py        all months, and all VPPs of one
     statements.py      all of it for a month, in order
     results.py         Parquet, a month a file; and the data dictionary

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import polars as pl
@@ -18,9 +18,12 @@ import polars as pl
 from tasks.core.report import SiteStatement
 from tasks.pages.figures import Step, columns, waterfall
 from tasks.pages.payments import statement_number
+from tasks.pages.pdf import pdf
 from tasks.pages.rendering import render
 from tasks.pages.sources import Source
 from tasks.pages.words import kwh
+
+Format = Literal["html", "pdf"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
 _REASONS = {
@@ -50,41 +53,49 @@ class SiteStatements:
         detail = self.source.detail
         return detail.site_days.partition_by("nmi", as_dict=True) if detail else {}
 
-    def page(self, nmi: str) -> bytes:
-        """Return the page of one site, which must be in the report."""
+    def page(self, nmi: str, format: Format = "html") -> bytes:
+        """Return the page of one site, which must be in the report.
+
+        Raises:
+            Refused: it should be a PDF, and typst is not installed.
+        """
+        values = self._values(nmi)
+        return pdf(values) if format == "pdf" else render("site_statement.html", **values)
+
+    def _values(self, nmi: str) -> dict[str, Any]:
+        """Return what a page is filled in with."""
         source = self.source
         site = source.report.sites[nmi]
         part = source.detail.parts[nmi] if source.detail else None
         steps = _steps(site, part)
-        return render(
-            "site_statement.html",
-            site=site,
-            vpp=source.report.vpp,
-            month=source.report.month,
-            settlement=source.report.settlement,
-            number=statement_number(source.report, nmi),
-            steps=waterfall(steps),
-            amounts={step.label: step.amount for step in steps},
-            part=_in_aud(part),
-            days=_energy_days(self._days.get((nmi,))),
-            reasons=_reasons(source),
-            before=_before(source, nmi),
-            rejected=source.run.rejected_by_site.get(nmi, 0) if source.run else 0,
-            missing=getattr(site, "intervals_missing", None),
-            sha256=self._sha256,
-        )
+        return {
+            "site": site,
+            "vpp": source.report.vpp,
+            "month": source.report.month,
+            "settlement": source.report.settlement,
+            "number": statement_number(source.report, nmi),
+            "steps": waterfall(steps),
+            "amounts": {step.label: step.amount for step in steps},
+            "part": _in_aud(part),
+            "days": _energy_days(self._days.get((nmi,))),
+            "reasons": _reasons(source),
+            "before": _before(source, nmi),
+            "rejected": source.run.rejected_by_site.get(nmi, 0) if source.run else 0,
+            "missing": getattr(site, "intervals_missing", None),
+            "sha256": self._sha256,
+        }
 
-    def pages(self) -> Iterator[tuple[str, bytes]]:
+    def pages(self, format: Format = "html") -> Iterator[tuple[str, bytes]]:
         """Yield all NMIs with their pages, in NMI order."""
         for nmi in self.source.report.sites:
-            yield nmi, self.page(nmi)
+            yield nmi, self.page(nmi, format)
 
-    def zipped(self) -> bytes:
+    def zipped(self, format: Format = "html") -> bytes:
         """Return all pages in one zip, each named by its NMI."""
         buffer = io.BytesIO()
         with ZipFile(buffer, "w", ZIP_DEFLATED, compresslevel=6) as zip_file:
-            for nmi, page in self.pages():
-                entry = ZipInfo(f"{statement_number(self.source.report, nmi)}.html", _EPOCH)
+            for nmi, page in self.pages(format):
+                entry = ZipInfo(f"{statement_number(self.source.report, nmi)}.{format}", _EPOCH)
                 entry.compress_type = ZIP_DEFLATED
                 zip_file.writestr(entry, page)
         return buffer.getvalue()

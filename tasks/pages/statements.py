@@ -15,12 +15,13 @@ from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
 from tasks.pages import overview, results
 from tasks.pages.payments import payments
-from tasks.pages.site_statement import SiteStatements
+from tasks.pages.site_statement import Format, SiteStatements
 from tasks.pages.sources import PublishedReports, Source, read_reports, read_sources
 from tasks.pages.vpp_statement import vpp_statement
 from tasks.pages.workbook import workbook
 
 HTML = "text/html; charset=utf-8"
+_TYPES = {"html": HTML, "pdf": "application/pdf"}
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _PARALLEL_WRITES = 16
 
@@ -73,25 +74,28 @@ def put_overview(store: ObjectStore, months: list[Month]) -> str:
     return overview.put_index(store, entries)
 
 
-def put_site_statement(store: ObjectStore, month: Month, vpp: str, nmi: str) -> str:
+def put_site_statement(
+    store: ObjectStore, month: Month, vpp: str, nmi: str, format: Format = "html"
+) -> str:
     """Put a site's page on S3, or all of a VPP as one zip (nmi empty), and return its key.
 
     Raises:
-        Refused: the VPP's month is not published, or the site is not in its report.
+        Refused: the VPP's month is not published, the site is not in its report, or a PDF cannot be
+            made here.
     """
     source = _source(store, month, vpp)
     sites = source.report.sites
     if not nmi:
-        key = keys.site_statements(month, vpp, source.revision)
-        store.write(key, SiteStatements(source).zipped(), "application/zip")
+        key = keys.site_statements(month, vpp, source.revision, format)
+        store.write(key, SiteStatements(source).zipped(format), "application/zip")
         return key
     if nmi not in sites:
         raise Refused(
             f"nmi: site {nmi} was no member of {source.report.vpp} in {month}; "
             f"its report has {len(sites)} others"
         )
-    key = keys.site_statement(month, vpp, nmi, source.revision)
-    store.write(key, SiteStatements(source).page(nmi), HTML)
+    key = keys.site_statement(month, vpp, nmi, source.revision, format)
+    store.write(key, SiteStatements(source).page(nmi, format), _TYPES[format])
     return key
 
 

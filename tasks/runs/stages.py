@@ -25,6 +25,7 @@ from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
 from tasks.io.registry_log import Recorded
 from tasks.pages import sources, statements
+from tasks.pages.site_statement import Format
 from tasks.pages.sources import PublishedReports
 from tasks.publication import closing, published, revisions, run_records
 from tasks.publication.published import PublishedMonth
@@ -259,9 +260,9 @@ def put_overview(store: ObjectStore, months: list[Month]) -> str:
 
 
 @stage("put the site statements of {vpp} {month}")
-def put_site_statement(store: ObjectStore, month: Month, vpp: str, nmi: str) -> str:
+def put_site_statement(store: ObjectStore, month: Month, vpp: str, nmi: str, format: Format) -> str:
     """Put a site's page on S3, or all of a VPP as one zip; return the key."""
-    return statements.put_site_statement(store, month, vpp, nmi)
+    return statements.put_site_statement(store, month, vpp, nmi, format)
 
 
 @stage("read {key}")

@@ -5,17 +5,20 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+from tasks.core.errors import Refused
 from tasks.core.report import Report
 from tasks.pages.site_statement import SiteStatements
 from tasks.pages.sources import Source
 from tasks.pages.vpp_statement import vpp_statement
 from tasks.pages.words import aud
+from tests.e2e.stack import required
 from tests.golden.__main__ import ROOT
 from tests.unit.pages.big import big_source
 from tests.unit.pages.test_results import renamed
@@ -139,6 +142,28 @@ def test_pages_have_the_same_bytes_each_time(reports: list[Report]) -> None:
     of = big_source(reports[0], 20)
     assert pages(of) == pages(of)
     assert SiteStatements(of).zipped() == SiteStatements(of).zipped()
+
+
+def test_a_pdf_is_tagged_and_has_the_same_bytes_whatever_names_are_in_it(
+    reports: list[Report],
+) -> None:
+    required("typst", find_spec("typst") is not None)
+    nmi = next(iter(reports[0].sites))
+    for name in ["Hunter Banksia VPP", *EVIL, "#panic() $x$ *bold* = head"]:
+        of = SiteStatements(source(renamed(reports[0], name, name)))
+        made = of.page(nmi, "pdf")
+        assert made.startswith(b"%PDF-")
+        assert b"/StructTreeRoot" in made or b"/ObjStm" in made
+        assert made == of.page(nmi, "pdf")
+
+
+def test_without_typst_a_pdf_is_refused_in_a_sentence(
+    reports: list[Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "typst", None)
+    nmi = next(iter(reports[0].sites))
+    with pytest.raises(Refused, match=r"PDF needs typst, .* pip install '\.\[pdf\]'"):
+        SiteStatements(source(reports[0])).page(nmi, "pdf")
 
 
 def test_a_vpp_of_ten_thousand_sites_is_one_page(reports: list[Report]) -> None:
