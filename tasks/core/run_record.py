@@ -95,6 +95,7 @@ class ImportCounts(_Model):
     skipped_by_reason: dict[str, int]
     files_imported: int
     files_failed: list[FailedFile]
+    unread: list[str] = Field(default=[], description="Objects in the inbox of another suffix.")
 
 
 class VppDifference(_Model):

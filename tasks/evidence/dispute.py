@@ -23,6 +23,7 @@ from tasks.core.registry import (
     WithdrawChange,
     recorded_change,
 )
+from tasks.core.words import count, plain
 from tasks.evidence.explanation import (
     Day,
     Explained,
@@ -47,7 +48,8 @@ _EVENT_COLUMNS = (
     "file",
     "line",
 )
-_OF_THE_RUN = ("month", "run_id", "started_by", "started", "seconds", "as_of", "registry_seq")
+# Who started it is nobody's business but the operator's.
+_OF_THE_RUN = ("month", "run_id", "started", "seconds", "as_of", "registry_seq")
 
 
 def put_bundle(store: ObjectStore, explained: Explained) -> str:
@@ -186,9 +188,10 @@ def how_to_check(case: Explanation) -> str:
     cost_only = [event for event in events if event.is_cost_only]
     first, last = case.days[0].day, case.days[-1].day
     fees = sorted({day.fee_cents for day in case.days})
+    days = count(len(case.days), "day")
     parts = [
         f"# How to check the statement of {case.nmi} for {case.month}\n\n"
-        f"{case.address}. A site of {case.vpp}, on {len(case.days)} days from {first} to {last}.\n"
+        f"{plain(case.address)}. A site of {plain(case.vpp)}, on {days} from {first} to {last}.\n"
         f"The report's revision {case.revision} says, in AUD: "
         f"{shown_aud(case.before_fees_cents)} before fees, "
         f"{shown_aud(case.fee_cents)} fee, "
@@ -196,10 +199,10 @@ def how_to_check(case: Explanation) -> str:
         "Amounts below are in cents. Numbers with four decimals are rounded for display; "
         "`explanation.json` has every number exactly.",
         "## 1. The events\n\n"
-        f"`events.csv` has all {len(events)} of them, with the file and the line that each came "
-        "from. One is worth energy x tariff: plus for a discharge, and for a charge minus (plus on "
-        "days with `charge_events` 'revenue'). A discharge worth less than zero is the VPP's "
-        f"alone (`is_cost_only`): {len(cost_only)} of them, "
+        f"`events.csv` has all of them ({count(len(events), 'event')}), with the file and the line "
+        "that each came from. One is worth energy x tariff: plus for a discharge, and for a charge "
+        "minus (plus on days with `charge_events` 'revenue'). A discharge worth less than zero is "
+        f"the VPP's alone (`is_cost_only`): {len(cost_only)} of them, "
         f"{shown(sum((event.value_cents for event in cost_only), Fraction(0)))} together, which "
         "cost the site nothing. "
         f"{case.events_elsewhere} more are on days on which the site was no member, and do not "
@@ -225,7 +228,7 @@ def how_to_check(case: Explanation) -> str:
         "## 5. The fee\n\n"
         "A member day costs daily fee x 28 / days in the month: "
         f"{' or '.join(shown(fee) for fee in fees)} a day, {shown(case.fee_exact_cents)} for "
-        f"{len(case.days)} days, rounded {case.fee_due_cents:,}. It is collected as far as the "
+        f"{days}, rounded {case.fee_due_cents:,}. It is collected as far as the "
         f"site earned it: {case.fee_cents:,}. What is not collected is not owed later.\n\n"
         f"    {case.before_fees_cents:,} - {case.fee_cents:,} = {case.after_fees_cents:,}",
         "## 6. What it rests on\n\n"
@@ -244,7 +247,7 @@ def how_to_check(case: Explanation) -> str:
 def _a_day(day: Day) -> str:
     kept = 100 - day.revenue_percentage
     lines = [
-        f"{day.day}, where most is at stake. Its {len(day.events)} events:\n",
+        f"{day.day}, where most is at stake. It has {count(len(day.events), 'event')}:\n",
         *(
             f"    {event.event_type:9}  {exact(event.energy_kwh)} kWh x "
             f"{exact(event.tariff_cents_per_kwh)} = {exact(event.value_cents)}"

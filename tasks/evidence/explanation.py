@@ -9,7 +9,6 @@ and published. An explanation that does not add up to it, exactly, is not given.
     events -> days (own part, part of the pool, fee) -> exact amount -> cents -> the report
 """
 
-import tempfile
 from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal
@@ -27,6 +26,7 @@ from tasks.core.errors import CheckFailed, Refused
 from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Report
+from tasks.core.words import count, plain
 from tasks.evidence.verification import (
     Pinned,
     claimed_by,
@@ -38,6 +38,7 @@ from tasks.evidence.verification import (
 )
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql
+from tasks.io.workspace import workspace
 from tasks.settlement.allocation import Allotment, allotments
 
 _SHOWN_EVENTS = 200
@@ -142,18 +143,20 @@ class Explained:
     pins: Pinned
 
 
-def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list[Explained]:
-    """Explain some sites' parts of the current report of a VPP (its id).
+def explain(
+    store: ObjectStore, month: Month, vpp: str, nmis: list[str], revision: int = 0
+) -> list[Explained]:
+    """Explain some sites' parts of a revision of a VPP's report (its id); 0: of the current one.
 
     Raises:
         Refused: it is not published, a site is not in it, or it is not what its inputs give.
         CheckFailed: the explanation does not add up to the report: a fault of this program.
     """
-    key, published = read_report(store, month, vpp)
-    revision = revision_of(key, published)
-    pins = read_pinned(store, claimed_by(store, month, vpp, revision))
+    key, published = read_report(store, month, vpp, revision)
+    number = revision or revision_of(key, published)
+    pins = read_pinned(store, claimed_by(store, month, vpp, number))
     with rebuild(store, pins) as connection:
-        report = rebuilt_report(connection, month, vpp, revision)
+        report = rebuilt_report(connection, month, vpp, number)
         if report.to_bytes() != published:
             raise Refused(
                 f"{key} is not what its inputs give; see verify-report for how it differs"
@@ -162,7 +165,7 @@ def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list
             if nmi not in report.sites:
                 raise Refused(
                     f"nmi: site {nmi} was no member of {report.vpp} in {month}; "
-                    f"its report has {len(report.sites)} others"
+                    f"its report has {count(len(report.sites), 'other')}"
                 )
         allotment = {of_vpp.vpp: of_vpp for of_vpp in allotments(connection)}
         return [
@@ -250,8 +253,8 @@ def _valued_events(
     ]
     if not imports:
         return []
-    with tempfile.TemporaryDirectory(prefix="vpp-explain-") as temporary:
-        paths = [Path(temporary) / f"{import_id}.parquet" for import_id in imports]
+    with workspace("explain") as folder:
+        paths = [folder / f"{import_id}.parquet" for import_id in imports]
         store.download(
             [keys.import_part(import_id, "events.parquet") for import_id in imports], paths
         )
@@ -388,11 +391,13 @@ def markdown(case: Explanation) -> str:
     lines = [
         f"# {case.nmi} in {case.month}: {shown_aud(case.after_fees_cents)} AUD",
         "",
-        f"{case.address}; {case.vpp}, revision {case.revision}, settled by {case.run_record}",
+        f"{plain(case.address)}; {plain(case.vpp)}, revision {case.revision}, "
+        f"settled by {case.run_record}",
         "",
         "| step | cents |",
         "|---|--:|",
-        f"| own part of its events' worth, {len(case.days)} days | {shown(case.own_cents)} |",
+        f"| own part of its events' worth, {count(len(case.days), 'day')} "
+        f"| {shown(case.own_cents)} |",
         f"| its part of the pool, by capacity | {shown(case.pool_share_cents)} |",
         f"| together, exactly {exact(case.exact_cents)} | {shown(case.exact_cents)} |",
         f"| whole cents | {case.floor_cents:,} |",
@@ -422,7 +427,7 @@ def markdown(case: Explanation) -> str:
         lines += [
             "",
             f"{case.events_elsewhere} of its events are on days on which it was no member of "
-            f"{case.vpp}; they do not count here.",
+            f"{plain(case.vpp)}; they do not count here.",
         ]
     if events:
         of_all = (
@@ -437,7 +442,7 @@ def markdown(case: Explanation) -> str:
             f"| {day} | {event.event_type} | {exact(event.energy_kwh)} "
             f"| {exact(event.tariff_cents_per_kwh)} | {exact(event.value_cents)} "
             f"| {'the VPP alone' if event.is_cost_only else 'shared'} "
-            f"| {event.file}, line {event.line} |"
+            f"| {plain(event.file)}, line {event.line} |"
             for day, event in events[:_SHOWN_EVENTS]
         ]
     return "\n".join(lines) + "\n"

@@ -8,12 +8,10 @@ as clocks may differ and an `as_of` may be later than changes recorded after the
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -26,6 +24,7 @@ from tasks.core.run_record import SettledRunRecord
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import read_log
+from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
 from tasks.settlement.allocation import REJECTED_SCHEMA, RULE_VERSION
@@ -207,8 +206,8 @@ def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:
     )
     if pinned.is_empty():
         return pl.DataFrame(schema=CORRECTIONS_SCHEMA)
-    with tempfile.TemporaryDirectory(prefix="vpp-rebuild-") as temporary:
-        found = read_corrections(store, pins.files, Path(temporary))
+    with workspace("rebuild") as folder:
+        found = read_corrections(store, pins.files, folder)
     return found.join(pinned, on=["key", "line"], how="semi")
 
 

@@ -6,7 +6,7 @@ race reads it again, and adds its rows to what is there then.
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 from polars._typing import PolarsDataType
@@ -39,7 +39,8 @@ SCHEMA: dict[str, PolarsDataType] = {
 # earlier reader imported is read again; its rows stay, as what was published then rests on them.
 READER_VERSION = 2
 _VERSION = ("key", "etag", "reader")
-_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
+SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
+SUFFIXES_IN_WORDS = ".csv, .csv.gz or .csv.zst"
 _ROUNDS = 50  # of losing the race to add rows
 
 
@@ -48,11 +49,13 @@ class Inbox:
     """What is in the inbox, and what the catalog has of it.
 
     `files` has the catalog's row of each object in key order, with `last_modified`; what is not
-    imported yet has null in all other columns but `key` and `etag`.
+    imported yet has null in all other columns but `key` and `etag`. `unread` has the keys of what
+    is no event file by its name.
     """
 
     versions: list[ObjectVersion]
     files: pl.DataFrame
+    unread: list[str] = field(default_factory=list)
 
     @property
     def new(self) -> list[ObjectVersion]:
@@ -69,8 +72,14 @@ class Inbox:
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     """Return the event files that are in the inbox now: a listing and a read of the catalog."""
     found = store.versions(keys.EVENTS + folder)
-    versions = [version for version in found if version.key.lower().endswith(_SUFFIXES)]
-    return Inbox(versions, _with_rows(versions, read_catalog(store)[0]))
+    versions = [version for version in found if version.key.lower().endswith(SUFFIXES)]
+    event_files = {version.key for version in versions}
+    unread = [
+        version.key
+        for version in found
+        if version.key not in event_files and not version.key.endswith("/")  # a folder, on some S3
+    ]
+    return Inbox(versions, _with_rows(versions, read_catalog(store)[0]), unread)
 
 
 def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
