@@ -53,6 +53,7 @@ def settle_month(
     as_of: datetime | None = None,
     max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
     allow_failed_imports: bool = False,
+    allow_shared_rows: bool = False,
     preview: bool = False,
     what_if: list[WhatIf] = [],  # noqa: B006
 ) -> State[Any]:
@@ -66,6 +67,7 @@ def settle_month(
         max_rejected_percent: Publish nothing if more of the month's rows than this were rejected
             (%). Empty: the setting VPP_MAX_REJECTED_PERCENT.
         allow_failed_imports: Publish even if a file that could matter could not be read.
+        allow_shared_rows: Publish even if the same events seem to be in two files, and count both.
         preview: Publish nothing. Show what would change, and the digest to close the month with.
         what_if: A preview with other terms for some VPPs, on all days of the month.
     """
@@ -76,6 +78,7 @@ def settle_month(
         "as_of": as_of,
         "max_rejected_percent": max_rejected_percent,
         "allow_failed_imports": allow_failed_imports,
+        "allow_shared_rows": allow_shared_rows,
         "preview": preview,
         "what_if": [terms.model_dump(mode="json", exclude_none=True) for terms in what_if],
     }
@@ -86,6 +89,7 @@ def settle_month(
         else max_rejected_percent,
         vpps=tuple(vpps),
         allow_failed_imports=allow_failed_imports,
+        allow_shared_rows=allow_shared_rows,
     )
     with settlement_run(settled_month, request, parameters) as run:
         run.request = _with_ids(request, what_if, settled_month)

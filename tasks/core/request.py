@@ -37,6 +37,7 @@ class SettlementRequest:
     max_rejected_percent: float
     vpps: tuple[str, ...] = ()
     allow_failed_imports: bool = False
+    allow_shared_rows: bool = False
     what_if: tuple[WhatIf, ...] = ()
 
     def assuming(self, what_if: list[WhatIf]) -> "SettlementRequest":

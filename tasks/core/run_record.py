@@ -144,6 +144,29 @@ class Correction(TypedDict):
     rejected_id: str
 
 
+class SharedRows(_Model):
+    """Rows that stand in two files."""
+
+    key: str
+    other_key: str
+    equal_rows: int = Field(description="Rows that are equal in all five fields.")
+    other_values_rows: int = Field(
+        description="Rows of the same site, moment and type with other values."
+    )
+    aud: float = Field(description="What they are worth in the other file, without sign, AUD.")
+    first_line: int
+    first_other_line: int
+
+
+@with_config(ConfigDict(extra="ignore"))
+class Repeat(TypedDict):
+    """An event that does not count, since it stands elsewhere under the same EVENT_ID."""
+
+    key: str
+    line: int
+    event_id: str
+
+
 class InputFacts(_Model):
     """What became of the rows of the files that count for a month."""
 
@@ -168,6 +191,10 @@ class SettlementFacts(InputFacts):
     files: list[SettledFile]
     rows: int = Field(description="All rows of these files, of any month.")
     corrections: list[Correction] = []
+    repeats: list[Repeat] = []
+    shared_rows: list[SharedRows] = Field(
+        default=[], description="Rows in two files that were allowed to count twice."
+    )
     rejected_by_site: dict[str, int] = Field(
         default={}, description="Rejected rows of the month by NMI, where that can be read."
     )

@@ -27,8 +27,8 @@ from tasks.io.registry_log import read_log
 from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
-from tasks.settlement.allocation import REJECTED_SCHEMA, RULE_VERSION
-from tasks.settlement.inputs import CORRECTIONS_SCHEMA, read_corrections
+from tasks.settlement.allocation import EVENTS_SCHEMA, REJECTED_SCHEMA, RULE_VERSION
+from tasks.settlement.inputs import CORRECTIONS_SCHEMA, read_corrections, read_events
 from tasks.settlement.reports import reports_on
 from tasks.settlement.settlement import Basis, allocated
 
@@ -37,7 +37,7 @@ _SHOWN_DIFFERENCES = 5
 
 @dataclass(frozen=True)
 class Pinned:
-    """All that a run's settlement was a function of, and the run's record with its key.
+    """All inputs of a run's settlement, and the run's record with its key.
 
     `files` are the catalog's rows of the files that counted, `registry` the lines of its log.
     """
@@ -122,10 +122,10 @@ def read_report(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -
 
 
 def revision_of(key: str, published: bytes) -> int:
-    """Return the revision number that a report gives itself.
+    """Return the revision number that is in a report.
 
     Raises:
-        Refused: it gives none, so this program did not write it.
+        Refused: there is none in it, so this program did not write it.
     """
     try:
         return int(json.loads(published)["settlement"]["revision"])
@@ -154,8 +154,8 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
     """Find again what a run's record names.
 
     Raises:
-        Refused: the record, a file's rows or lines of the registry are gone, or are not those of
-            then.
+        Refused: the record, a file's rows or lines of the registry are gone, or are no longer those
+            of the run.
     """
     record = read_run_record(store, run_record)
     if not isinstance(record, SettledRunRecord):
@@ -191,6 +191,7 @@ def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.D
         registry=pins.registry,
         files=pins.files,
         corrections=_corrections(store, pins),
+        repeats=_repeats(store, pins),
         rejected=pl.DataFrame(
             list(record.rejected_by_site.items()), schema=REJECTED_SCHEMA, orient="row"
         ),
@@ -209,6 +210,21 @@ def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:
     with workspace("rebuild") as folder:
         found = read_corrections(store, pins.files, folder)
     return found.join(pinned, on=["key", "line"], how="semi")
+
+
+def _repeats(store: ObjectStore, pins: Pinned) -> pl.DataFrame:
+    """Read the events that did not count, since they stand elsewhere under the same EVENT_ID."""
+    empty = pl.DataFrame(schema=EVENTS_SCHEMA)
+    pinned = pl.DataFrame(
+        pins.record.repeats, schema={"key": pl.String, "line": pl.UInt32, "event_id": pl.String}
+    )
+    if pinned.is_empty():
+        return empty
+    files = pins.files.filter(pl.col("key").is_in(pinned["key"].implode()))
+    with workspace("rebuild") as folder:
+        events = read_events(store, files, folder)
+        found = events.join(pinned.lazy(), on=["key", "line"], how="semi")
+        return found.select(list(EVENTS_SCHEMA)).collect()
 
 
 def rebuilt_report(

@@ -33,7 +33,7 @@ SCHEMA: dict[str, PolarsDataType] = {
     "reader": pl.Int32,  # the version that read it; null: the first
     "identified": pl.Int64,  # its events that say which event they are
     "open": pl.Int64,  # rows of a list of rejected rows that are as they were: neither of `rows`
-    "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),
+    "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),  # but corrections
 }
 # Goes into every import's id: raise it when the same file would be read differently. What an
 # earlier reader imported is read again; its rows stay, as what was published then rests on them.

@@ -8,7 +8,6 @@ One streaming pass of Polars over a group of files; every data row ends in exact
 """
 
 import hashlib
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tasks.imports.rejected import write_rejected
 from tasks.imports.spool import Source, SpoolFile, spool
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.warehouse import sql, warehouse
+from tasks.io.workspace import workspace
 
 # What the catalog says of a file that its rows do not.
 _OF_SOURCE = (
@@ -80,11 +80,7 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
 
 
 def _import_group(store: ObjectStore, timezone: str, objects: list[ObjectVersion]) -> pl.DataFrame:
-    with (
-        tempfile.TemporaryDirectory(prefix="vpp-import-") as temporary,
-        warehouse(Path(temporary)) as connection,
-    ):
-        folder = Path(temporary)
+    with workspace("import") as folder, warehouse(folder) as connection:
         events, daily, rejected = (
             folder / name for name in ("events.parquet", "daily.parquet", "rejected.csv")
         )
@@ -133,7 +129,7 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
 
     Raises:
         Unreadable: too many rows would be rejected.
-        AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
+        AssertionError: a line was neither. That is a fault of this program; nothing is imported.
     """
     faults = Faults([NO_FAULTS])
     good = [good_rows(file, number, timezone, faults) for number, file in enumerate(files)]
@@ -192,7 +188,7 @@ def _catalog_rows(
     )
     months = (
         good.group_by("source", pl.col("day").dt.strftime("%Y-%m").alias("month"))
-        .agg(pl.col("events").sum())
+        .agg(events=(pl.col("events") - pl.col("corrections")).sum())
         .sort("source", "month")
         .group_by("source")
         .agg(months=pl.struct("month", "events"))

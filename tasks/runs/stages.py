@@ -38,7 +38,7 @@ _SHOWN = 10
 
 @stage("list the inbox")
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
-    """List what is in a folder of the inbox, and what of it is imported."""
+    """List the files in a folder of the inbox, and which of them are imported."""
     inbox = catalog.list_inbox(store, folder)
     run_logger().info(
         "%s in events/%s, %d new", count(len(inbox.versions), "file"), folder, len(inbox.new)
@@ -115,7 +115,7 @@ def read_published(store: ObjectStore, month: Month) -> PublishedMonth:
 def select_inputs(
     store: ObjectStore, month: Month, inbox: Inbox, request: SettlementRequest
 ) -> MonthInputs:
-    """Find what of the inbox counts for a month; list its rejected rows, before it is refused."""
+    """Find which files count for a month; list its rejected rows, before it can be refused."""
     selected = inputs.select_inputs(store, store.settings, month, inbox, request.as_of)
     run_logger().info(
         "%s, %s: %d rejected",

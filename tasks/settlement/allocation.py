@@ -2,7 +2,7 @@
 
 The statements of `sql/` run in the order of BUILD; each file says which steps of the rule it is.
 Step 8 (cents that add up) is `allot`, between them. Then the checks: queries that return the rows
-that fail. Nothing leaves here unless all of them return none.
+that fail. Nothing is returned unless none of them returns a row.
 
     registry log -> spans -> vpp_days, site_days
     daily sums   -> month_events
@@ -82,7 +82,7 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class AllocationInputs:
-    """What an allocation is a function of.
+    """All inputs of an allocation.
 
     `files` has one row per inbox object that counts (FILES_SCHEMA), `daily` are the imports' daily
     sums, each named <import id>.parquet. `corrections` are events that count in the place of a
@@ -150,16 +150,16 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
 def load(
     connection: duckdb.DuckDBPyConnection, folder: Path, table: str, frame: pl.DataFrame
 ) -> None:
-    """Make a table of a frame, by way of a Parquet file in the folder."""
+    """Make a table of a frame by way of a Parquet file; it replaces an earlier one."""
     path = folder / f"{table}-table.parquet"
     frame.write_parquet(path)
     connection.execute(
-        f"create table {table} as select * from read_parquet($path)", {"path": str(path)}
+        f"create or replace table {table} as select * from read_parquet($path)", {"path": str(path)}
     )
 
 
 def load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
-    """Make the table `what_if`: one row per VPP whose terms are not to be those of the registry."""
+    """Make the table `what_if`: one row per VPP with assumed terms in place of the registry's."""
     names = list(WhatIf.model_fields)
     terms = [assumed.model_dump(mode="json") for assumed in what_if]
     connection.execute(

@@ -7,7 +7,6 @@ another fault takes the place of that row in the list; what is left as it was is
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
@@ -35,6 +34,7 @@ from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.registry_log import read_log
+from tasks.io.workspace import workspace
 
 # The events that correct a rejected row, and where each of them stands.
 CORRECTIONS_SCHEMA: dict[str, PolarsDataType] = {
@@ -54,7 +54,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class MonthInputs:
-    """All that a month is settled from.
+    """Everything that a month is settled from.
 
     `files` has the catalog's rows of the files that count, with `events` and `rejected_rows` of the
     month. `corrections` are the events that count in the place of a rejected row
@@ -83,7 +83,7 @@ class MonthInputs:
 
     @cached_property
     def digest(self) -> str:
-        """Name all that the reports on all VPPs are a function of, this program included."""
+        """Return the digest of all that the reports are a function of, this program included."""
         digest = sha256(f"{self.month} {self.timezone} {_program()}".encode())
         for file in self.files.select("key", "etag", "import_id", "source").iter_rows():
             digest.update(f"\n{file}".encode())
@@ -153,7 +153,7 @@ class MonthInputs:
 
 @cache
 def _program() -> str:
-    """Name the version of this program: all files of `tasks`, and the engines."""
+    """Return the version of this program: all files of `tasks`, and the engines."""
     files = (path for path in PROGRAM.rglob("*") if path.suffix in {".py", ".sql"})
     sources = sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
     return f"{sources} {version('duckdb')} {version('polars')} {version('pydantic')}"
@@ -162,7 +162,7 @@ def _program() -> str:
 def select_inputs(
     store: ObjectStore, settings: Settings, month: Month, inbox: Inbox, as_of: datetime
 ) -> MonthInputs:
-    """Find what of the inbox counts for a month, and list its rejected rows in `rejected/`.
+    """Find which files of the inbox count for a month, and list its rejected rows in `rejected/`.
 
     Raises:
         Refused: an object is not imported yet.
@@ -171,8 +171,7 @@ def select_inputs(
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
     distinct, duplicates = _distinct(inbox.files)
     files = distinct.filter(_touches(month)).drop("counts")
-    with tempfile.TemporaryDirectory(prefix="vpp-inputs-") as temporary:
-        folder = Path(temporary)
+    with workspace("inputs") as folder:
         corrections = read_corrections(store, distinct, folder)
         # A row is corrected by what is in any file, and may turn out to be of another month.
         with_rejects = distinct if corrections.height else files
@@ -235,7 +234,7 @@ def _duplicates(files: pl.DataFrame) -> list[DuplicateFile]:
 def _put_list(store: ObjectStore, month: Month, rejected: pl.DataFrame, path: Path) -> None:
     """Put rejected rows where they can be corrected, unless they are there already.
 
-    As an event file that corrects them once its values are right.
+    The list is an event file that corrects them once its values are right.
     """
     at_stake = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
     rejected.select(
@@ -285,7 +284,7 @@ def _distinct(files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _touches(month: Month) -> pl.Expr:
-    """Say of a file whether its days touch the month, or all its rows' dates are unreadable."""
+    """Say whether a file's days touch the month, or none of its dates can be read."""
     first_day, last_day = pl.col("first_day"), pl.col("last_day")
     return (first_day.is_null() | (first_day <= month.last_day)) & (
         last_day.is_null() | (last_day >= month.first_day)
@@ -295,7 +294,7 @@ def _touches(month: Month) -> pl.Expr:
 def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[FailedFile]:
     """Return the files that could not be read and could hold events of the month.
 
-    Nobody knows which days such a file is about; but one that was last written before the month
+    Which days such a file is about cannot be known. But one that was last written before the month
     began cannot be about it.
     """
     began = datetime.combine(month.first_day, time(), ZoneInfo(timezone)).astimezone(UTC)
@@ -315,19 +314,23 @@ def _read_rejected(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.
 
 def read_corrections(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """Read the events of these files that correct a rejected row (CORRECTIONS_SCHEMA)."""
-    with_corrections = files.filter(pl.col("corrections") > 0)
+    events = read_events(store, files.filter(pl.col("corrections") > 0), folder)
+    corrections = events.filter(pl.col("rejected_id").is_not_null())
+    return corrections.sort("key", "line").collect(engine="streaming")
+
+
+def read_events(store: ObjectStore, files: pl.DataFrame, folder: Path) -> pl.LazyFrame:
+    """Scan all events of these files (CORRECTIONS_SCHEMA)."""
     parts = [
         pl.scan_parquet(path)
-        .filter(pl.col("rejected_id").is_not_null())
         .join(
             files.filter(pl.col("key").is_in(names.implode())).select("source", "key").lazy(),
             on="source",
         )
         .select(list(CORRECTIONS_SCHEMA))
-        for path, names in _parts(store, with_corrections, "events.parquet", folder)
+        for path, names in _parts(store, files, "events.parquet", folder)
     ]
-    empty = pl.LazyFrame(schema=CORRECTIONS_SCHEMA)
-    return pl.concat([empty, *parts]).sort("key", "line").collect(engine="streaming")
+    return pl.concat([pl.LazyFrame(schema=CORRECTIONS_SCHEMA), *parts])
 
 
 def _parts(

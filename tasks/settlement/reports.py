@@ -15,7 +15,7 @@ from tasks.io.warehouse import rows, sql
 def reports_on(
     connection: duckdb.DuckDBPyConnection, month: Month, vpps: Sequence[str]
 ) -> list[Report]:
-    """Return the reports on the VPPs named (all, where none is), as revision 1, in order of id.
+    """Return the reports on these VPPs (empty: on all), as revision 1, in order of id.
 
     Raises:
         Refused: a named VPP is unknown.
@@ -46,7 +46,7 @@ def reports_on(
 
 
 def _vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
-    """Return the ids of the VPPs to report on, in order; names and ids are taken."""
+    """Return the ids of the VPPs to report on, in order; names and ids are accepted."""
     existing = connection.execute("select vpp, name from vpp_statements order by vpp").fetchall()
     ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
     if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:

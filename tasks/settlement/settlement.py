@@ -4,7 +4,6 @@ A pure function of the inputs, the request and the rule: it reads from S3 what t
 writes nothing.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,13 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
-from tasks.core.run_record import Correction, SettledFile, SettlementFacts, UnassignedSite
+from tasks.core.run_record import Correction, Repeat, SettledFile, SettlementFacts, UnassignedSite
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
-from tasks.settlement.allocation import RULE_VERSION, AllocationInputs, allocate
+from tasks.io.workspace import workspace
+from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
 from tasks.settlement.inputs import MonthInputs
+from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import reports_on
 
 
@@ -45,18 +46,27 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             many of a VPP's rows are rejected.
         CheckFailed: the books do not balance.
     """
-    basis = Basis(
-        month=inputs.month,
-        as_of=inputs.as_of,
-        registry=inputs.registry,
-        files=inputs.files,
-        corrections=inputs.corrections,
-        rejected=inputs.rejected_by_site,
-    )
-    with allocated(store, basis, request.what_if) as connection:
+    with workspace("settle") as folder, warehouse(folder) as connection:
+        daily = _bring_daily(store, inputs.files, folder)
+        load(connection, folder, "inputs", inputs.files.select(list(FILES_SCHEMA)))
+        load(connection, folder, "corrections", inputs.corrections)
+        overlaps = find_overlaps(store, connection, inputs.month, inputs.files, daily)
+        overlaps.require_none(request)
+        duplicates = [file.key for file in overlaps.duplicates]
+        files = inputs.files.filter(~pl.col("key").is_in(duplicates))
+        basis = Basis(
+            month=inputs.month,
+            as_of=inputs.as_of,
+            registry=inputs.registry,
+            files=files,
+            corrections=inputs.corrections,
+            repeats=overlaps.repeats,
+            rejected=inputs.rejected_by_site,
+        )
+        _allocate(connection, basis, daily, folder, request.what_if)
         _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
-        facts = _facts(inputs, connection)
+        facts = _facts(inputs, files, overlaps, connection)
     return Settlement(inputs, request, reports, facts)
 
 
@@ -77,20 +87,28 @@ def _require_few_rejected(
         )
 
 
-def _facts(inputs: MonthInputs, connection: duckdb.DuckDBPyConnection) -> SettlementFacts:
+def _facts(
+    inputs: MonthInputs,
+    files: pl.DataFrame,
+    overlaps: Overlaps,
+    connection: duckdb.DuckDBPyConnection,
+) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
     [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
-    files = inputs.files.select(list(SettledFile.__annotations__)).to_dicts()
+    settled_files = files.select(list(SettledFile.__annotations__)).to_dicts()
+    repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     return SettlementFacts(
-        **dict(inputs.facts),
+        **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
         inputs=inputs.digest,
         as_of=inputs.as_of,
         registry_seq=inputs.registry.count(b"\n"),
         rule_version=RULE_VERSION,
-        files=[SettledFile(**file) for file in files],  # type: ignore[typeddict-item]
+        files=[SettledFile(**file) for file in settled_files],  # type: ignore[typeddict-item]
         rows=inputs.month_rows,
         corrections=[Correction(**row) for row in corrections],  # type: ignore[typeddict-item]
+        repeats=[Repeat(**row) for row in repeats],  # type: ignore[typeddict-item]
+        shared_rows=overlaps.shared,
         rejected_by_site=dict(inputs.rejected_by_site.iter_rows()),
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
@@ -103,7 +121,7 @@ class Basis:
     """All that the tables of a month are built from.
 
     `registry` are the lines of its log that count, `files` the catalog's rows of the files that do;
-    `corrections` and `rejected` as allocation has them.
+    `corrections`, `repeats` and `rejected` as allocation has them.
     """
 
     month: Month
@@ -111,38 +129,47 @@ class Basis:
     registry: bytes
     files: pl.DataFrame
     corrections: pl.DataFrame
+    repeats: pl.DataFrame
     rejected: pl.DataFrame
 
 
 @contextmanager
-def allocated(
-    store: ObjectStore, basis: Basis, what_if: Sequence[WhatIf] = ()
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def allocated(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
     """Allocate a month.
 
     Yields:
         The database with all tables, checked. It is gone after the block.
     """
-    with tempfile.TemporaryDirectory(prefix="vpp-settle-") as temporary:
-        folder = Path(temporary)
-        log = folder / "changes.jsonl"
-        log.write_bytes(basis.registry)
-        inputs = AllocationInputs(
-            month=basis.month,
-            as_of=basis.as_of,
-            log=log,
-            files=basis.files,
-            daily=_daily(store, basis.files, folder),
-            corrections=basis.corrections,
-            rejected=basis.rejected,
-            what_if=tuple(what_if),
-        )
-        with warehouse(folder) as connection:
-            allocate(connection, inputs)
-            yield connection
+    with workspace("settle") as folder, warehouse(folder) as connection:
+        daily = _bring_daily(store, basis.files, folder)
+        _allocate(connection, basis, daily, folder)
+        yield connection
 
 
-def _daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[Path]:
+def _allocate(
+    connection: duckdb.DuckDBPyConnection,
+    basis: Basis,
+    daily: list[Path],
+    folder: Path,
+    what_if: Sequence[WhatIf] = (),
+) -> None:
+    log = folder / "changes.jsonl"
+    log.write_bytes(basis.registry)
+    inputs = AllocationInputs(
+        month=basis.month,
+        as_of=basis.as_of,
+        log=log,
+        files=basis.files,
+        daily=daily,
+        corrections=basis.corrections,
+        repeats=basis.repeats,
+        rejected=basis.rejected,
+        what_if=tuple(what_if),
+    )
+    allocate(connection, inputs)
+
+
+def _bring_daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[Path]:
     """Bring the daily sums of the imports here, each as <import id>.parquet."""
     imports = files["import_id"].unique().sort().to_list()
     paths = [folder / f"{import_id}.parquet" for import_id in imports]

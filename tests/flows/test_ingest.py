@@ -1,4 +1,4 @@
-"""import-events: what is new is taken in once, and everything that is not has its reason."""
+"""import-events: what is new is imported once, and everything that is not has its reason."""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
 -- Steps 1 and 2: the month's daily sums, each with the VPP whose member its site was on
 -- that day (null: no VPP's, so unassigned), and with its worth under that VPP's terms:
 -- plus for discharges, minus for charges (plus where charge_events is 'revenue').
--- is_cost_only: a discharge worth less than zero, the VPP's alone.
+-- is_cost_only: a discharge worth less than zero, the VPP's alone. (By its tariff: what
+-- is taken out of the sums again, a repeat, has the other sign.)
 -- Cents have 12 decimals, exactly those of energy x tariff.
 select
     site_days.vpp,
@@ -9,7 +10,9 @@ select
     month_events.day,
     month_events.key,
     month_events.is_discharge,
-    month_events.is_discharge and month_events.value_cents < 0 as is_cost_only,
+    month_events.is_discharge
+    and month_events.is_negative_tariff
+    and month_events.value_cents != 0 as is_cost_only,
     case
         when month_events.is_discharge then month_events.value_cents
         when vpp_days.charge_events = 'revenue' then month_events.value_cents

@@ -1,0 +1,56 @@
+-- Where two files may hold the same events: one row per site and day of the month on
+-- which the events of two files overlap in time (seconds of the day, market time). Of
+-- files that are cut by time, site or day there are none, so this costs little.
+with parts as (
+    select
+        inputs.key,
+        daily.nmi,
+        daily.day,
+        daily.first_second,
+        daily.last_second
+    from read_parquet($daily, filename = true) as daily
+    inner join inputs
+        on
+            parse_filename(daily.filename, true) = inputs.import_id
+            and daily.source = inputs.source
+    where daily.day between $first_day and $last_day
+
+    union all
+
+    select
+        key,
+        nmi,
+        day,
+        coalesce(second, 0) as first_second,
+        coalesce(second, 86400) as last_second
+    from corrections
+),
+
+ranges as (
+    select
+        key,
+        nmi,
+        day,
+        min(first_second) as first_second,
+        max(last_second) as last_second
+    from parts
+    group by key, nmi, day
+),
+
+followed as (
+    select
+        nmi,
+        day,
+        first_second,
+        max(last_second) over (
+            partition by nmi, day order by first_second, key
+            rows between unbounded preceding and 1 preceding
+        ) as reached_second
+    from ranges
+)
+
+select distinct
+    nmi,
+    day
+from followed
+where first_second <= reached_second
