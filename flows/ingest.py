@@ -52,7 +52,7 @@ def _folder(prefix: str) -> str:
     relative = prefix.strip().removeprefix(keys.EVENTS)
     if not relative:
         return ""
-    key = inbox_key(keys.EVENTS, relative.removesuffix("/"), "prefix")
+    key = inbox_key(keys.EVENTS, relative.removesuffix("/") or relative, "prefix")
     return key.removeprefix(keys.EVENTS) + "/" * relative.endswith("/")
 
 

@@ -46,26 +46,29 @@ def flow(
 def _checked(function: Callable[P, R], flow_name: str) -> Callable[P, R]:
     """Return the function with its arguments checked, and made what their types say."""
 
-    @cache
-    def model() -> type[BaseModel]:
-        hints = get_type_hints(function, include_extras=True)
-        fields: dict[str, Any] = {name: (hints[name], ...) for name in signature.parameters}
-        return create_model("Parameters", **fields)
-
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = signature.bind(*args, **kwargs)
+        given = inspect.signature(function).bind(*args, **kwargs)
         given.apply_defaults()
         try:
-            fitting = model().model_validate(given.arguments)
+            fitting = _model(function).model_validate(given.arguments)
         except ValidationError as problem:
             errors = [{**error, "loc": (flow_name, *error["loc"])} for error in problem.errors()]
             raise Refused("; ".join(map(sentence, errors))) from None
         given.arguments.update({name: getattr(fitting, name) for name in given.arguments})
         return function(*given.args, **given.kwargs)
 
-    signature = inspect.signature(function)
     return checked
+
+
+@cache
+def _model(function: Callable[..., Any]) -> type[BaseModel]:
+    """Return what checks a function's arguments, all of which are given."""
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ...) for name in inspect.signature(function).parameters
+    }
+    return create_model("Parameters", **fields)
 
 
 def _say_which_parameter(

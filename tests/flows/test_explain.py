@@ -85,7 +85,7 @@ def test_what_is_not_there_is_refused(settled: Place) -> None:
     assert refusal(explain_site, "three", NMI, "2025-09").startswith("vpp: there is no VPP 'three'")
     assert refusal(explain_site, one, "12", "2025-09").startswith("nmi: '12' is not an NMI")
     assert refusal(explain_site, one, "6001000001", "2025-09") == (
-        "nmi: site 6001000001 was no member of Test VPP One in 2025-09; its report has 1 others"
+        "nmi: site 6001000001 was no member of Test VPP One in 2025-09; its report has 1 other"
     )
     assert refusal(explain_site, "two", "6001000001", "2025-09") == (
         "two in 2025-09 is not published: there is no reports/2025-09/two.json; "

@@ -29,6 +29,7 @@ NOTHING = {
     "skipped_by_reason": {},
     "files_imported": 0,
     "files_failed": [],
+    "unread": [],
 }
 
 
@@ -98,7 +99,9 @@ def test_a_file_that_cannot_be_read_is_named_and_stops_no_other(
         "events/broken.csv",
         "events/broken.csv.gz",
     ]
-    assert found.items() <= result(imported=2, files_imported=1).items()
+    assert (
+        found.items() <= result(imported=2, files_imported=1, unread=["events/notes.txt"]).items()
+    )
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert [error.split(": ")[:2] for error in errors] == [
         ["events/broken.csv could not be read", "broken quoting"],
