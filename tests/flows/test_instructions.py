@@ -130,7 +130,7 @@ def test_the_sample_gives_its_report_to_the_letter(tmp_path: Path) -> None:
 def test_it_runs_in_any_folder_finds_the_files_there_and_does_without_prefect(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "mine.csv").write_text(HEADER + EVENTS[0] + "\n")
+    (tmp_path / "mine.csv").write_text(f"{HEADER}9876543210,2025-09-03,Discharge,1,100\n")
     lines = f"{VPP}{SITE}Import Events: mine.csv\n{IMPORT}{REPORT}"
     done = process(lines, python=["-X", "importtime"], folder=tmp_path)
     imports = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
@@ -436,7 +436,7 @@ def test_lines_end_at_line_feeds_alone(program: Program, character: str) -> None
     found = program(VPP + SITE.replace("King St", f"King{character}St"))
     assert found.status == 2
     assert found.errors.startswith(
-        f"line 2: address: must not hold the character U+{ord(character):04X}, which is a line break"
+        f"line 2: address: must not hold the character U+{ord(character):04X}, which is a line"
     )
 
 

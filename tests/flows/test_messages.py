@@ -2,20 +2,27 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Event
 from typing import Any
 from uuid import UUID
 
 import httpx
+import polars as pl
 import pytest
-from prefect import Flow, tags
+from prefect import Flow, tags, task
+from prefect import flow as prefect_flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, State
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.backfill import backfill
 from flows.check import check_settled
@@ -27,7 +34,9 @@ from flows.settle import settle_month
 from flows.watch import watch_months
 from tasks.runs.deployed import names_in_words
 from tasks.runs.run import user_and_machine
+from tasks.runs.summary import wait_with_progress
 from tests.flows.deployed import DEPLOYMENTS, load
+from tests.flows.polling import eventually
 from tests.flows.sample import EVENTS, REGISTRY, end, json_at, lay_out, refusal, run
 from tests.through_s3 import HEADER, Place
 
@@ -355,3 +364,30 @@ def test_a_table_of_rejected_rows_is_data(place: Place, client: SyncPrefectClien
     table = artifacts(client, state)["rejected-rows-2025-09"]
     assert str(table.description).startswith("The first 1 of 1 rejected row; all of them")
     assert [row["line"] for row in json.loads(str(table.data))] == [2]
+
+
+def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
+    is_seen = Event()
+
+    @task
+    def read(size: int) -> pl.DataFrame:
+        if size > 100:
+            assert is_seen.wait(60)
+        return pl.DataFrame({"size": [size]})
+
+    @prefect_flow
+    def reading() -> list[pl.DataFrame]:
+        return wait_with_progress(read.map([100, 898]), [100, 898])
+
+    def progress() -> list[Artifact]:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["import-progress"]))
+        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC)
+        return [a for a in found if a.description == "of 0.0 MB, in 2 imports"][:1]
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(copy_context().run, reading)
+        [seen] = eventually(progress, lambda found: bool(found) and found[0].data != 0)
+        assert seen.data == pytest.approx(10.1)
+        is_seen.set()
+        assert [frame.item() for frame in ended.result()] == [100, 898]
+    assert [artifact.data for artifact in progress()] == [100]
