@@ -26,6 +26,7 @@ from tasks.core.change_fields import moment_of
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest, WhatIf
+from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.io.registry_log import read_registry
 from tasks.runs import summary
@@ -101,11 +102,14 @@ def settle_month(
             if not month:
                 run.note(late_data=watch(but=settled_month))
         summary.show_run(run)
+    assert isinstance(run.record, SettledRunRecord)
     result = {
         "month": str(settled_month),
         "outcome": run.record.outcome,
         "digest": run.record.digest,
         "reports": [report.model_dump(mode="json") for report in run.record.reports or []],
+        "unassigned": [site.model_dump(mode="json") for site in run.record.unassigned],
+        "unread": run.record.imported.unread if run.record.imported else [],
         "run_record": run.key,
     }
     return Completed(message=summary.settlement_in_words(run), data=result)

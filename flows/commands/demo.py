@@ -8,11 +8,13 @@ a copy of what was published is left in `build/demo`, replaced at each run.
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tasks.core import keys
+from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
@@ -166,4 +168,7 @@ def _runs() -> list[list[Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as problem:
+        sys.exit(str(problem))

@@ -8,12 +8,14 @@ here, and a run that crashed over their names is told why.
 import inspect
 from collections.abc import Callable
 from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar, get_type_hints
+from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
 
 import prefect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.futures import PrefectFuture
 from prefect.states import Failed
+from prefect.task_runners import TaskRunner
 from pydantic import BaseModel, ValidationError, create_model
 
 from tasks.core.change_fields import sentence
@@ -27,7 +29,7 @@ R = TypeVar("R")
 def flow(
     name: str,
     flow_run_name: str | Callable[[], str],
-    task_runner: Any = None,
+    task_runner: TaskRunner[PrefectFuture[Any]] | None = None,
 ) -> Callable[[Callable[P, R]], prefect.Flow[P, R]]:
     """Make a flow of a function, as Prefect's decorator of this name does."""
 
@@ -35,7 +37,7 @@ def flow(
         return prefect.flow(
             name=name,
             flow_run_name=flow_run_name,
-            task_runner=task_runner,
+            task_runner=cast(Any, task_runner),
             validate_parameters=False,
             on_crashed=[_say_which_parameter],
         )(refusals_as_sentences(_checked(function, name)))

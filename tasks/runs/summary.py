@@ -256,6 +256,14 @@ def _rows(record: SettledRunRecord) -> list[str]:
     if record.duplicates:
         files = "; ".join(f"{file.key} {file.same_as}" for file in record.duplicates)
         lines += ["", f"Same content twice, counted once: {plain(files)}"]
+    for shared in record.shared_rows:
+        lines += [
+            "",
+            f"In two files and counted twice, which the request allowed: "
+            f"{count(shared.equal_rows, 'equal row')} and "
+            f"{count(shared.other_values_rows, 'row')} with other values, of {plain(shared.key)} "
+            f"and {plain(shared.other_key)}, {shared.aud:,.2f} AUD.",
+        ]
     if record.failed_imports:
         files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
         lines += ["", f"Could not be read, which the request allowed: {plain(files)}"]

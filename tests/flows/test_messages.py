@@ -33,6 +33,7 @@ from flows.reports import download_report, generate_report
 from flows.settle import settle_month
 from flows.watch import watch_months
 from tasks.runs.deployed import names_in_words
+from tasks.runs.flow_run import add_tags
 from tasks.runs.run import user_and_machine
 from tasks.runs.summary import wait_with_progress
 from tests.flows.deployed import DEPLOYMENTS, load
@@ -134,7 +135,10 @@ def test_what_is_not_read_and_what_is_unassigned_is_named(
 
     state = end(settle_month, "2025-09")
     assert str(state.message).endswith(named)
-    record = json_at(place, state.result()["run_record"])
+    result: Any = state.result()
+    assert result["unread"] == unread
+    assert [(s["nmi"], s["energy_kwh"]) for s in result["unassigned"]] == [("6001000001", 4.0)]
+    record = json_at(place, result["run_record"])
     assert record["imported"]["unread"] == unread
     summary = str(artifacts(client, state)["settlement-2025-09"].data)
     assert f"In the inbox: {named}." in summary
@@ -391,3 +395,15 @@ def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
         is_seen.set()
         assert [frame.item() for frame in ended.result()] == [100, 898]
     assert [artifact.data for artifact in progress()] == [100]
+
+
+def test_a_run_that_cannot_be_tagged_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    @prefect_flow
+    def tagging() -> str:
+        add_tags("2025-09", "\ud800")  # half a character, which no server takes
+        return "done"
+
+    assert tagging() == "done"
+    [warning] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warning.startswith("the run could not be tagged with 2025-09, ")
+    add_tags("outside of any run")
