@@ -1,7 +1,7 @@
 """check-settled: is last month settled? Scheduled at noon of the day of the monthly settlement.
 
 Reads the run records on S3. Fails with a sentence when no run published the month (or found it
-unchanged), which sets off the alarm for scheduled runs that are refused.
+unchanged), or when nothing was settled; a scheduled run then sets off the alarm of refused ones.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from tasks.runs.flow_run import add_tags, month_or_previous, open_store
 
 @flow(name="check-settled", flow_run_name="check that the month is settled")
 def check_settled(month: MonthOrEmpty = "") -> State[Any]:
-    """Fail unless the month is settled.
+    """Fail unless the month is settled, and from any events.
 
     Args:
         month: The month to check, YYYY-MM. Empty: the one before the scheduled time.

@@ -69,6 +69,13 @@ class Terms(_Model):
     negative_balances: str
 
 
+class Days(_Model):
+    """Days from one to another, both included."""
+
+    first_day: date
+    last_day: date
+
+
 @with_config(ConfigDict(extra="forbid"))
 class Input(TypedDict):
     """A file with events that count in this report.
@@ -97,6 +104,11 @@ class Settlement(_Model):
     )
     unassigned_events: int = Field(
         description="Events of the sites above on days on which they were in no VPP."
+    )
+    days_without_events: list[Days] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only where there are any: days on which the VPP had sites, and none of them "
+        "an event.",
     )
 
 

@@ -57,7 +57,8 @@ class MonthInputs:
     """Everything that a month is settled from.
 
     `files` has the catalog's rows of the files that count, with `events` and `rejected_rows` of the
-    month. `corrections` are the events that count in the place of a rejected row
+    month, `last_month` import_id and source of those with events of the month before.
+    `corrections` are the events that count in the place of a rejected row
     (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA).
     `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
     registry's log as a whole.
@@ -68,6 +69,7 @@ class MonthInputs:
     timezone: str
     log: bytes
     files: pl.DataFrame
+    last_month: pl.DataFrame
     corrections: pl.DataFrame
     rejected: pl.DataFrame
     repeated_corrections: list[str]
@@ -188,6 +190,7 @@ def select_inputs(
         timezone=settings.timezone,
         log=read_log(store),
         files=_with_counts(files, month, rejected),
+        last_month=distinct.filter(_has_events(month.previous)).select("import_id", "source"),
         corrections=valid,
         rejected=rejected,
         repeated_corrections=_sentences(several),
@@ -213,6 +216,12 @@ def _with_counts(files: pl.DataFrame, month: Month, rejected: pl.DataFrame) -> p
     return files.join(by_file, on="key", how="left", maintain_order="left").with_columns(
         pl.col("rejected_rows").fill_null(0), events.fill_null(0).alias("events")
     )
+
+
+def _has_events(month: Month) -> pl.Expr:
+    """Say of a file whether it has events of a month."""
+    of_month = pl.element().struct.field("month") == str(month)
+    return pl.col("months").list.eval(of_month).list.any().fill_null(False)
 
 
 def _rejects(rejected: pl.DataFrame) -> list[FileRejects]:

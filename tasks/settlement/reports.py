@@ -30,6 +30,7 @@ def reports_on(
     rejected = by_vpp(sql("report/rejected"))
     terms = by_vpp(sql("report/terms"))
     seqs = by_vpp(sql("report/registry_seq"))
+    silent = by_vpp(sql("completeness/days_without_events"))
     return [
         _report(
             month,
@@ -40,6 +41,7 @@ def reports_on(
             rejected_rows=rejected.get(vpp, {"rejected_rows": 0})["rejected_rows"],
             **terms[vpp],
             **seqs[vpp],
+            **silent.get(vpp, {}),
         )
         for vpp in _vpp_ids(connection, vpps)
     ]

@@ -18,11 +18,19 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
-from tasks.core.run_record import Correction, Repeat, SettledFile, SettlementFacts, UnassignedSite
+from tasks.core.run_record import (
+    Correction,
+    Missing,
+    Repeat,
+    SettledFile,
+    SettlementFacts,
+    UnassignedSite,
+)
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
+from tasks.settlement.completeness import find_missing
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import reports_on
@@ -66,7 +74,8 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         _allocate(connection, basis, daily, folder, request.what_if)
         _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
-        facts = _facts(inputs, files, overlaps, connection)
+        missing = find_missing(store, connection, inputs, reports, folder)
+        facts = _facts(inputs, files, overlaps, missing, connection)
     return Settlement(inputs, request, reports, facts)
 
 
@@ -91,6 +100,7 @@ def _facts(
     inputs: MonthInputs,
     files: pl.DataFrame,
     overlaps: Overlaps,
+    missing: Missing,
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
@@ -113,6 +123,7 @@ def _facts(
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
         unassigned=[UnassignedSite(**site) for site in unassigned],
+        missing=missing,
     )
 
 
