@@ -1,8 +1,9 @@
-"""import-events and request-upload: event files come in, and nothing is settled.
+"""import-events and request-upload: files come in, and nothing is settled.
 
-Reads `events/<prefix>`; writes `imports/`. What is already imported is not read again; a file that
-cannot be read is named and stays in the catalog as failed until it is replaced or deleted.
-Scheduled every 15 minutes; where nothing is new, that is one listing and one read of the catalog.
+Reads event files (`events/`), meter data (`meter-data/`) and prices (`prices/`); writes `imports/`.
+What is already imported is not read again; a file that cannot be read is named and stays in the
+catalog as failed until it is replaced or deleted. Scheduled every 15 minutes; where nothing is new,
+that is a listing of each folder and one read of the catalog.
 """
 
 from typing import Any
@@ -13,18 +14,16 @@ from prefect.states import Completed
 
 from flows.story import import_new_files
 from tasks.core import keys
-from tasks.core.change_fields import shown
 from tasks.core.errors import Refused
 from tasks.core.inbox import inbox_key
-from tasks.imports.catalog import SUFFIXES, SUFFIXES_IN_WORDS
+from tasks.imports.catalog import KINDS, upload_key
 from tasks.runs import summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store, task_runner
 
 
 def _run_name() -> str:
-    prefix = str(runtime.flow_run.parameters["prefix"])
-    return f"import events/{prefix.strip().removeprefix(keys.EVENTS)}"
+    return f"import {runtime.flow_run.parameters['prefix'] or 'all that is new'}"
 
 
 @flow(
@@ -33,15 +32,15 @@ def _run_name() -> str:
     task_runner=task_runner(),
 )
 def import_events(prefix: str = "") -> State[Any]:
-    """Import new event files.
+    """Import new files of all kinds: events, meter data and prices.
 
     Args:
-        prefix: Import only files below this folder of the inbox, like 2025-09/ or events/2025-09/.
-            Empty: all.
+        prefix: Import only files below this folder, like prices/2025-09/, or 2025-09/ for that
+            folder below events/, meter-data/ and prices/. Empty: all.
 
     Returns:
         Rows imported, and rows skipped by reason; files imported, files that failed, with the
-        reason, and what is in the inbox and no event file.
+        reason, and what is not read because of its suffix.
     """
     _, counts = import_new_files(open_store(), _folder(prefix))
     return Completed(message=summary.import_in_words(counts), data=counts.model_dump(mode="json"))
@@ -49,24 +48,29 @@ def import_events(prefix: str = "") -> State[Any]:
 
 def _folder(prefix: str) -> str:
     """Return which folder of the inbox is meant, with the slash that it was given with."""
-    relative = prefix.strip().removeprefix(keys.EVENTS)
+    text = prefix.strip()
+    of_kind = next((kind.folder for kind in KINDS if text.startswith(kind.folder)), "")
+    relative = text.removeprefix(of_kind)
     if not relative:
-        return ""
-    key = inbox_key(keys.EVENTS, relative.removesuffix("/") or relative, "prefix")
-    return key.removeprefix(keys.EVENTS) + "/" * relative.endswith("/")
+        return of_kind
+    folder = of_kind or keys.EVENTS
+    key = inbox_key(folder, relative.removesuffix("/") or relative, "prefix")
+    return of_kind + key.removeprefix(folder) + "/" * relative.endswith("/")
 
 
 @flow(name="request-upload", flow_run_name="request upload of {name}")
 def request_upload(name: str) -> State[Any]:
-    """Give a link to upload an event file with. PUT the file's bytes to it.
+    """Give a link to upload a file with: events, meter data or prices. PUT its bytes to it.
 
     Args:
-        name: Where the file goes in the inbox, like 2025-09/week-1.csv or
-            events/2025-09/week-1.csv. A file of that name is replaced, which corrects it.
+        name: Where the file goes in the inbox, like 2025-09/week-1.csv for events,
+            meter-data/2025-09/week-1.zip or prices/2025-09.zip. A file of that name is replaced,
+            which corrects it.
     """
-    key = inbox_key(keys.EVENTS, name)
-    if not key.lower().endswith(SUFFIXES):
-        raise Refused(f"name: {shown(name)} must end in {SUFFIXES_IN_WORDS}; nothing else is read")
+    try:
+        key = upload_key(name)
+    except Refused as problem:
+        raise Refused(f"name: {str(problem).removeprefix('name: ')}") from None
     return summary.end_with_upload(
         open_store(),
         key,

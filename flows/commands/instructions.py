@@ -7,7 +7,9 @@ Lines, in any case, with or without a number in front:
     Create VPP: NAME, REVENUE_PERCENTAGE[, DAILY_FEE]
     Create Site: VPP_NAME, NMI, ADDRESS
     Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY
-    Import Events: FILE_NAME (.csv, .csv.gz or .csv.zst)
+    Import Events: FILE_NAME
+    Import Meter Data: FILE_NAME
+    Import Prices: FILE_NAME
     Create Report: VPP, MONTH
     Exit
 
@@ -43,8 +45,8 @@ from tasks.core.request import SettlementRequest
 from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.core.words import count
-from tasks.imports.catalog import SUFFIXES, SUFFIXES_IN_WORDS, add_to_catalog, list_inbox
-from tasks.imports.event_files import import_objects
+from tasks.imports.catalog import EVENTS, METER, PRICES, add_to_catalog, kind_of, list_inbox
+from tasks.imports.inbox_files import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry
@@ -60,8 +62,11 @@ _EXPECTED = {
     "create site": "Create Site: VPP_NAME, NMI, ADDRESS",
     "create battery": "Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY",
     "import events": "Import Events: FILE_NAME",
+    "import meter data": "Import Meter Data: FILE_NAME (NEM12: CSV, .gz, .zst or .zip)",
+    "import prices": "Import Prices: FILE_NAME (AEMO's: CSV or .zip)",
     "create report": "Create Report: VPP, MONTH",
 }
+_IMPORTS = {"import events": EVENTS, "import meter data": METER, "import prices": PRICES}
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,10 @@ def read_lines(text: Iterable[str]) -> list[Line]:
                 f"line {number}: {line!r} is no instruction; expected one of:\n  "
                 + "\n  ".join([*_EXPECTED.values(), "Exit"])
             )
-        most = {"create site": 2, "import events": 0}.get(command, -1)
+        most = 0 if command in _IMPORTS else {"create site": 2}.get(command, -1)
         fields = [field.strip() for field in rest.split(",", most)]
         wanted = {"create vpp": (2, 3), "create site": (3,), "create battery": (4,)}.get(
-            command, (1,) if command == "import events" else (2,)
+            command, (1,) if command in _IMPORTS else (2,)
         )
         if len(fields) not in wanted or not all(fields):
             raise Refused(f"line {number}: {line!r}; expected {_EXPECTED[command]}")
@@ -124,8 +129,11 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
     now = datetime.now(UTC)
     for line in lines:
         try:
-            if line.command == "import events":
-                steps.append(Step(line, [], file=_find(line.fields[0])))
+            if line.command in _IMPORTS:
+                file = _find(line.fields[0])
+                kind = _IMPORTS[line.command]
+                kind.require_name(kind.folder + file.name)
+                steps.append(Step(line, [], file=file))
             elif line.command == "create report":
                 vpp, month = line.fields
                 of_month = Month.parse(month)
@@ -202,10 +210,6 @@ def _find(name: str) -> Path:
     """Find a file from here or among the project's data."""
     for path in (Path(name), _DATA / name):
         if path.is_file():
-            if not path.name.lower().endswith(SUFFIXES):
-                raise Refused(
-                    f"{name!r} is no event file: its name must end in {SUFFIXES_IN_WORDS}"
-                )
             return path
     raise Refused(f"there is no file {name!r} here or in {_DATA.name}/")
 
@@ -215,7 +219,7 @@ def run(
 ) -> Iterable[bytes]:
     """Carry out the lines; yield each report."""
     registry = read_registry(store, settings)
-    names: dict[Path, str] = {}
+    names: dict[tuple[str, Path], str] = {}
     for step in plan(lines, registry, charge_events):
         if step.file:
             _import(store, settings, step.line, step.file, names)
@@ -226,11 +230,16 @@ def run(
 
 
 def _import(
-    store: ObjectStore, settings: Settings, line: Line, file: Path, names: dict[Path, str]
+    store: ObjectStore,
+    settings: Settings,
+    line: Line,
+    file: Path,
+    names: dict[tuple[str, Path], str],
 ) -> None:
-    taken = set(names.values()) - {names.get(file)}
-    free = [f"events/{file.name}", *(f"events/{n}-{file.name}" for n in range(2, 1000))]
-    key = names[file] = next(name for name in free if name not in taken)
+    folder = _IMPORTS[line.command].folder
+    taken = set(names.values()) - {names.get((folder, file))}
+    free = [f"{folder}{file.name}", *(f"{folder}{n}-{file.name}" for n in range(2, 1000))]
+    key = names[folder, file] = next(name for name in free if name not in taken)
     before = store.read(key)
     store.upload(file, key)
     inbox = list_inbox(store)
@@ -247,9 +256,13 @@ def _import(
             raise Refused(f"line {line.number}: {file}: {imported['failed']}")
         add_to_catalog(store, rows)
         reasons = {entry["reason"]: entry["rows"] for entry in imported["rejected"]}
+        if imported["ignored"]:
+            reasons["ignored"] = imported["ignored"]
+        if imported["warnings"]:
+            print(imported["warnings"], file=sys.stderr)
         count = imported["imported"]
     else:
-        reasons, count = {"already imported": listed["rows"]}, 0
+        reasons, count = {"already imported": listed["rows"] + listed["ignored"]}, 0
     why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.items())
     print(
         f"imported={count} skipped={sum(reasons.values())}" + (f" ({why})" if why else ""),
@@ -284,7 +297,8 @@ def _in_no_report(record: SettledRunRecord) -> Iterator[str]:
             f"{site.last_day}; nobody is paid for them"
         )
     for key in record.imported.unread if record.imported else []:
-        yield f"{key} is not read: its name does not end in {SUFFIXES_IN_WORDS}"
+        kind = kind_of(key)
+        yield f"{key} is not read: names in {kind.folder} end in {kind.endings}"
 
 
 def _who() -> str:

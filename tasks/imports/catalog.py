@@ -13,6 +13,7 @@ from polars._typing import PolarsDataType
 
 from tasks.core import keys
 from tasks.core.errors import LostRace, Refused
+from tasks.core.inbox import inbox_key
 from tasks.io.object_store import ObjectStore, ObjectVersion
 
 SCHEMA: dict[str, PolarsDataType] = {
@@ -30,17 +31,56 @@ SCHEMA: dict[str, PolarsDataType] = {
     "failed": pl.String,  # why the file could not be read at all
     "ignored_columns": pl.String,
     "corrections": pl.Int64,  # its events that say which rejected row they correct
-    "reader": pl.Int32,  # the version that read it; null: the first
+    "reader": pl.Int32,  # the version of its kind's reader; null: the first
     "identified": pl.Int64,  # its events that say which event they are
     "open": pl.Int64,  # rows of a list of rejected rows that are as they were: neither of `rows`
     "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),  # but corrections
+    # One of KINDS. Rows and `events` are 300 rows in a meter file, and prices in a price file.
+    "kind": pl.String,
+    "ignored": pl.Int64,  # rows that are none of ours: neither of `rows`
+    "warnings": pl.String,  # what else is to be said of the file
 }
-# Goes into every import's id: raise it when the same file would be read differently. What an
-# earlier reader imported is read again; its rows stay, as what was published then rests on them.
-READER_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of inbox objects: where they are, what their names end in, and who reads them.
+
+    `reader` is the version of their reader. It goes into every import's id: raise it when the same
+    file would be read differently. What an earlier reader imported is read again; its rows stay, as
+    what was published then rests on them.
+    """
+
+    name: str
+    folder: str
+    suffixes: tuple[str, ...]
+    reader: int
+
+    def has_name(self, key: str) -> bool:
+        """Say whether an object of this name in its folder is read."""
+        return key.lower().endswith(self.suffixes)
+
+    def require_name(self, key: str) -> None:
+        """Refuse a name that would not be read.
+
+        Raises:
+            Refused: it is one.
+        """
+        if not self.has_name(key):
+            raise Refused(f"{key} would not be read: names in {self.folder} end in {self.endings}")
+
+    @property
+    def endings(self) -> str:
+        """Say what names end in: '.csv, .csv.gz or .csv.zst'."""
+        *others, last = self.suffixes
+        return f"{', '.join(others)} or {last}"
+
+
+EVENTS = Kind("events", keys.EVENTS, (".csv", ".csv.gz", ".csv.zst"), reader=2)
+METER = Kind("meter", keys.METER_DATA, (".csv", ".gz", ".zst", ".zip"), reader=1)
+PRICES = Kind("prices", keys.PRICES, (".csv", ".zip"), reader=1)
+KINDS = (EVENTS, METER, PRICES)
 _VERSION = ("key", "etag", "reader")
-SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
-SUFFIXES_IN_WORDS = ".csv, .csv.gz or .csv.zst"
 _ROUNDS = 50  # of losing the race to add rows
 
 
@@ -50,7 +90,7 @@ class Inbox:
 
     `files` has the catalog's row of each object in key order, with `last_modified`; what is not
     imported yet has null in all other columns but `key` and `etag`. `unread` has the keys of what
-    is no event file by its name.
+    is not read because of its suffix.
     """
 
     versions: list[ObjectVersion]
@@ -69,17 +109,45 @@ class Inbox:
         return replace(self, files=_with_rows(self.versions, pl.concat([of_catalog, imported])))
 
 
+def kind_of(key: str) -> Kind:
+    """Return which kind of inbox object a key is."""
+    return next(kind for kind in KINDS if key.startswith(kind.folder))
+
+
+def upload_key(name: str) -> str:
+    """Return the key of a file to upload, from its name as `inbox_key` takes it.
+
+    It is an event file unless its name begins with another kind's folder.
+
+    Raises:
+        Refused: it is no name, or one that would not be read.
+    """
+    kind = next((kind for kind in KINDS if name.strip().startswith(kind.folder)), EVENTS)
+    key = inbox_key(kind.folder, name)
+    kind.require_name(key)
+    return key
+
+
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
-    """Return the event files that are in the inbox now: a listing and a read of the catalog."""
-    found = store.versions(keys.EVENTS + folder)
-    versions = [version for version in found if version.key.lower().endswith(SUFFIXES)]
-    event_files = {version.key for version in versions}
-    unread = [
-        version.key
-        for version in found
-        if version.key not in event_files and not version.key.endswith("/")  # a folder, on some S3
-    ]
+    """Return what is in the inbox now: a listing for each kind and a read of the catalog.
+
+    Args:
+        store: where the inbox is.
+        folder: only what is below it, like `prices/2026/`; without a kind's folder at its
+            beginning, below it in each of them.
+    """
+    found = [version for listed in _folders(folder) for version in store.versions(listed)]
+    versions = [v for v in found if kind_of(v.key).has_name(v.key)]
+    names = {version.key for version in versions}
+    # Some S3 clients make an object for a folder.
+    unread = [v.key for v in found if v.key not in names and not v.key.endswith("/")]
     return Inbox(versions, _with_rows(versions, read_catalog(store)[0]), unread)
+
+
+def _folders(folder: str) -> list[str]:
+    if folder.startswith(tuple(kind.folder for kind in KINDS)):
+        return [folder]
+    return [kind.folder + folder for kind in KINDS]
 
 
 def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
@@ -91,7 +159,11 @@ def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
     catalog = pl.concat([empty, pl.read_parquet(io.BytesIO(found[0]))], how="diagonal")
     # The first reader had its corrections among the other events.
     is_apart = pl.col("reader").is_not_null()
-    return catalog.with_columns(pl.when(is_apart).then("corrections").otherwise(0)), found[1]
+    return catalog.with_columns(
+        pl.when(is_apart).then("corrections").otherwise(0),
+        pl.col("kind").fill_null(EVENTS.name),  # there was no other
+        pl.col("ignored").fill_null(0),
+    ), found[1]
 
 
 def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
@@ -124,5 +196,7 @@ def _with_rows(versions: Iterable[ObjectVersion], catalog: pl.DataFrame) -> pl.D
         schema={"key": pl.String, "etag": pl.String, "last_modified": pl.Datetime("us", "UTC")},
         orient="row",
     )
-    current = catalog.filter(pl.col("reader") == READER_VERSION)
+    readers = {kind.name: kind.reader for kind in KINDS}
+    is_current = pl.col("reader") == pl.col("kind").replace_strict(readers, return_dtype=pl.Int32)
+    current = catalog.filter(is_current)
     return listed.join(current, on=["key", "etag"], how="left", maintain_order="left")

@@ -20,7 +20,7 @@ from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
 from tasks.core.words import count
 from tasks.evidence import dispute, tables, verification
 from tasks.evidence.explanation import Explained, explain
-from tasks.imports import catalog, event_files
+from tasks.imports import catalog, inbox_files
 from tasks.imports.catalog import Inbox
 from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
@@ -41,7 +41,10 @@ def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     """List the files in a folder of the inbox, and which of them are imported."""
     inbox = catalog.list_inbox(store, folder)
     run_logger().info(
-        "%s in events/%s, %d new", count(len(inbox.versions), "file"), folder, len(inbox.new)
+        "%s in %s, %d new",
+        count(len(inbox.versions), "file"),
+        folder or "the inbox",
+        len(inbox.new),
     )
     if inbox.unread:
         shown = ", ".join(inbox.unread[:_SHOWN])
@@ -78,7 +81,7 @@ def _import_name() -> str:
 def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame:
     """Import a group of files and commit them; return their rows of the catalog."""
     logger = run_logger()
-    imported = event_files.import_objects(store, store.settings.timezone, files)
+    imported = inbox_files.import_objects(store, store.settings.timezone, files)
     committed = catalog.add_to_catalog(store, imported)
     for file in imported.filter(pl.col("failed").is_not_null()).iter_rows(named=True):
         logger.error("%s could not be read: %s", file["key"], file["failed"])
@@ -93,6 +96,10 @@ def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame
         )
     for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
         logger.info("%s: columns ignored: %s", file["key"], file["ignored_columns"])
+    for file in imported.filter(pl.col("ignored") > 0).iter_rows(named=True):
+        logger.info("%s: %s not ours", file["key"], count(file["ignored"], "row"))
+    for file in imported.filter(pl.col("warnings").is_not_null()).iter_rows(named=True):
+        logger.warning("%s", file["warnings"])
     logger.info(
         "%s, %s imported",
         count(imported.height, "file"),

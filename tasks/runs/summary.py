@@ -30,7 +30,6 @@ from tasks.core.run_record import ImportCounts, ReportOutcome, SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.core.words import count, plain
 from tasks.evidence.explanation import Explanation, markdown
-from tasks.imports.catalog import SUFFIXES_IN_WORDS
 from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
 from tasks.runs.run import Run
@@ -44,7 +43,8 @@ from tasks.settlement.inputs import MonthInputs
 _SHOWN_ROWS = 100
 _SHOWN_CAUSES = 20
 _SHOWN = 10  # of what is named in a line
-_ALREADY_IMPORTED = "already imported"  # a reason why rows were skipped
+# Reasons why rows were skipped that are no faults.
+_ALREADY_IMPORTED, _IGNORED = "already imported", "ignored"
 
 
 def end_with_link(store: ObjectStore, key: str, artifact_key: str = "download") -> State[Any]:
@@ -151,12 +151,15 @@ def settlement_in_words(run: Run) -> str:
 
 def import_in_words(counts: ImportCounts) -> str:
     """Say in a line what an import came to: its final message."""
-    new = {n: rows for n, rows in counts.skipped_by_reason.items() if n != _ALREADY_IMPORTED}
+    reasons = dict(counts.skipped_by_reason)
+    already, ignored = (reasons.pop(name, 0) for name in (_ALREADY_IMPORTED, _IGNORED))
     parts = [
         f"{count(counts.imported, 'row')} of {count(counts.files_imported, 'file')} imported",
-        f"{count(sum(new.values()), 'row')} rejected",
+        f"{count(sum(reasons.values()), 'row')} rejected",
     ]
-    if already := counts.skipped_by_reason.get(_ALREADY_IMPORTED):
+    if ignored:
+        parts.append(f"{count(ignored, 'row')} not ours")
+    if already:
         parts.append(f"{count(already, 'row')} imported before")
     if counts.files_failed:
         named = "; ".join(f"{file.key}: {file.failed}" for file in counts.files_failed[:_SHOWN])
@@ -167,12 +170,10 @@ def import_in_words(counts: ImportCounts) -> str:
 
 
 def unread_in_words(unread: list[str]) -> str:
-    """Name what is in the inbox and is no event file by its name."""
-    more = [f"and {len(unread) - _SHOWN} more"] if len(unread) > _SHOWN else []
-    return (
-        f"{count(len(unread), 'object')} not read, as the name does not end in "
-        f"{SUFFIXES_IN_WORDS}: {', '.join([*unread[:_SHOWN], *more])}"
-    )
+    """Name what is in the inbox and is no file that is read, by its suffix."""
+    more = [f"and {len(unread) - _SHOWN:,} more"] if len(unread) > _SHOWN else []
+    named = ", ".join([*unread[:_SHOWN], *more])
+    return f"{count(len(unread), 'object')} not read because of the suffix: {named}"
 
 
 def show_run(run: Run) -> None:
@@ -290,9 +291,13 @@ def _missing(run: Run) -> list[str]:
     lines = ["", "Missing:", "", *(f"- {plain(sentence)}" for sentence in missing[:_SHOWN_ROWS])]
     if len(missing) > _SHOWN_ROWS:
         lines.append(f"- and {len(missing) - _SHOWN_ROWS:,} more; the run record has all of it")
-    if record.outcome == "preview" and (
-        why := why_not_over(run.month, record.started, run.store.settings.timezone)
-        or why_incomplete(run.month, record, record.reports or [])
+    if (
+        record.outcome == "preview"
+        and not run.request.what_if
+        and (
+            why := why_not_over(run.month, record.started, run.store.settings.timezone)
+            or why_incomplete(run.month, record, record.reports or [])
+        )
     ):
         lines += ["", f"To publish this takes allow_missing: {plain(why)}."]
     return lines if len(lines) > 3 else []

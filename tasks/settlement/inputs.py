@@ -28,7 +28,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import AtStake, DuplicateFile, FailedFile, FileRejects, InputFacts
 from tasks.core.settings import Settings
-from tasks.imports.catalog import Inbox
+from tasks.imports.catalog import EVENTS, Inbox
 from tasks.imports.event_rows import NO_EVENTS, REASONS, read_sites
 from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
@@ -171,7 +171,8 @@ def select_inputs(
     """
     if missing := [version.key for version in inbox.new]:
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
-    distinct, duplicates = _distinct(inbox.files)
+    event_files = inbox.files.filter(pl.col("kind") == EVENTS.name)
+    distinct, duplicates = _distinct(event_files)
     files = distinct.filter(_touches(month)).drop("counts")
     with workspace("inputs") as folder:
         corrections = read_corrections(store, distinct, folder)
@@ -201,7 +202,7 @@ def select_inputs(
                 rows=rejected["at_stake_aud"].count(), aud=float(round(Decimal(at_stake), 2))
             ),
             corrected_rows=valid.height,
-            open_rows=int(inbox.files.filter(_touches(month))["open"].sum()),
+            open_rows=int(event_files.filter(_touches(month))["open"].sum()),
             duplicates=_duplicates(duplicates.filter(_touches(month))),
             failed_imports=_failed(inbox.files, month, settings.timezone),
         ),

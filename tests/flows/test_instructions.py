@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,54 @@ def test_rejected_rows_are_counted_as_skipped_and_stop_nothing(
     assert found.report["totals"]["total_revenue"] == 0.75
 
 
+def test_meter_data_and_prices_are_imported_too(
+    program: Program, place: Place, tmp_path: Path
+) -> None:
+    values = ",".join(["1.5"] * 48)
+    nem12, prices = tmp_path / "a.csv", tmp_path / "a.zip"
+    nem12.write_text(
+        "200,6001000001,E1,1,E1,N1,M1,kWh,30,\n"
+        f"300,20260301,{values},A,,,20260302120000,\n300,20260302,{values},?,,,,\n"
+        f"200,6001000001,E1,1,Q1,N1,M1,kvarh,30,\n300,20260301,{values},A,,,,\n"
+    )
+    with zipfile.ZipFile(prices, "w") as archive:
+        archive.writestr(
+            "a.csv",
+            "C,AEMO\nI,TRADING,PRICE,3,SETTLEMENTDATE,REGIONID,RRP\n"
+            "D,TRADING,PRICE,3,2026/03/01 00:05:00,SA1,57.31\nC,END OF REPORT,99\n",
+        )
+    lines = f"Import Meter Data: {nem12}\n" * 2 + f"import prices: {prices}\n"
+    assert program(lines).errors == (
+        "imported=1 skipped=2 (1 quality, 1 ignored)\n"
+        "imported=0 skipped=3 (3 already imported)\n"
+        "prices/a.zip/a.csv: line 4 says that it has 99 lines, and it has 4; it may have been cut\n"
+        "imported=1 skipped=0\n"
+    )
+    assert keys(place, "meter-data/") == ["meter-data/a.csv"]
+    assert keys(place, "prices/") == ["prices/a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("Events", "a.txt", "line 1: events/a.txt would not be read: names in events/ end in "),
+        ("Prices", "a.gz", "line 1: prices/a.gz would not be read: names in prices/ end in "),
+        ("Meter Data", "a.csv", "line 1: {path}: not NEM12: it has neither a 100 row"),
+        ("Prices", "a.csv", "line 1: {path}: no price file: its first row "),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(
+    program: Program, place: Place, tmp_path: Path, kind: str, name: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"{HEADER}{EVENTS[0]}\n")
+    found = program(f"Import {kind}: {path}\n")
+    assert found.status == 2
+    assert found.errors.startswith(message.format(path=path))
+    for folder in ("events/", "meter-data/", "prices/"):
+        assert keys(place, folder) == []
+
+
 def test_two_files_of_the_same_name_both_count(program: Program, tmp_path: Path) -> None:
     lines = VPP + SITE
     for day in ("01", "02"):
@@ -395,7 +444,7 @@ def test_what_is_not_read_is_named(program: Program, place: Place) -> None:
     place.store.write("events/notes.txt", b"x")
     assert program(ALL + REPORT).errors.splitlines() == [
         "imported=2 skipped=0",
-        "events/notes.txt is not read: its name does not end in .csv, .csv.gz or .csv.zst",
+        "events/notes.txt is not read: names in events/ end in .csv, .csv.gz or .csv.zst",
     ]
 
 
@@ -408,7 +457,7 @@ def test_a_file_of_another_suffix_is_refused_before_any_line_takes_effect(
     found = program(f"{ALL}Import Events: {path}\n{REPORT}")
     assert (found.status, found.output) == (2, "")
     assert found.errors.startswith(
-        f"line 5: {str(path)!r} is no event file: its name must end in .csv, .csv.gz or .csv.zst ("
+        f"line 5: events/{name} would not be read: names in events/ end in .csv, .csv.gz or"
     )
     assert place.objects() == {}
 
@@ -524,3 +573,11 @@ def test_options_that_there_are_not_are_refused(arguments: tuple[str, ...]) -> N
     with pytest.raises(SystemExit) as end:
         instructions.main(list(arguments))
     assert end.value.code == 2
+
+
+def test_what_is_missing_is_said_and_stops_nothing() -> None:
+    done = process(VPP + SITE + REPORT)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "missing: no event of test-vpp-one (1 site; nor was there any in 2025-08)"
+    ]
