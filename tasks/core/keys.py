@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 from tasks.core.month import Month
 
 EVENTS = "events/"
+METER_DATA = "meter-data/"
+PRICES = "prices/"
 REGISTRY_LOG = "registry/changes.jsonl"
 REGISTRY_UPLOADS = "registry/uploads/"
 CATALOG = "imports/catalog.parquet"

@@ -38,6 +38,7 @@ class SettlementRequest:
     vpps: tuple[str, ...] = ()
     allow_failed_imports: bool = False
     allow_shared_rows: bool = False
+    allow_missing: bool = False
     what_if: tuple[WhatIf, ...] = ()
 
     def assuming(self, what_if: list[WhatIf]) -> "SettlementRequest":

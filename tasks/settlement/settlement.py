@@ -18,14 +18,26 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
-from tasks.core.run_record import Correction, Repeat, SettledFile, SettlementFacts, UnassignedSite
+from tasks.core.run_record import (
+    Correction,
+    MissingIntervals,
+    ReadingCounts,
+    Repeat,
+    SettledFile,
+    SettlementFacts,
+    UnassignedSite,
+)
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
 from tasks.settlement.inputs import MonthInputs
+from tasks.settlement.meter import FILES_SCHEMA as METER_FILES_SCHEMA
+from tasks.settlement.meter import MeterInputs, conflicts, days_of, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import reports_on
+
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,8 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
 
     Raises:
         Refused: a VPP of the request is unknown (the message names those that there are), or too
-            many of a VPP's rows are rejected.
+            many of a VPP's rows are rejected, or too many intervals of its meters are missing; a
+            price is missing; a site has both events and readings on a day.
         CheckFailed: the books do not balance.
     """
     with workspace("settle") as folder, warehouse(folder) as connection:
@@ -59,12 +72,17 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             as_of=inputs.as_of,
             registry=inputs.registry,
             files=files,
+            meter_files=inputs.meter_files,
+            price_files=inputs.price_files,
             corrections=inputs.corrections,
             repeats=overlaps.repeats,
             rejected=inputs.rejected_by_site,
         )
+        _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder, request.what_if)
         _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
+        if not request.allow_missing:
+            _require_few_missing(connection, inputs.month, store.settings.max_missing_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         facts = _facts(inputs, files, overlaps, connection)
     return Settlement(inputs, request, reports, facts)
@@ -87,6 +105,29 @@ def _require_few_rejected(
         )
 
 
+def _require_few_missing(
+    connection: duckdb.DuckDBPyConnection, month: Month, limit: float
+) -> None:
+    """Refuse a month in which too many of the expected intervals of a VPP's meters are missing."""
+    over = [
+        f"{row['vpp']}: {row['missing']:,} of {row['expected']:,} ("
+        + "; ".join(
+            f"{site['nmi']}: {site['missing']:,} on {days_of(site['days'])}"
+            for site in row["sites"][:_SHOWN]
+        )
+        + (f"; and {len(row['sites']) - _SHOWN} more sites" if row["sites"][_SHOWN:] else "")
+        + ")"
+        for row in rows(connection, sql("report/missing_intervals"))
+        if row["missing"] * 100 > limit * row["expected"]
+    ]
+    if over:
+        raise Refused(
+            f"{month} is not settled: of the intervals that a VPP's meters should have, at most "
+            f"{limit:g}% may be missing. {'; '.join(over)}. Upload the missing meter data to "
+            f"{keys.METER_DATA}, or run with allow_missing"
+        )
+
+
 def _facts(
     inputs: MonthInputs,
     files: pl.DataFrame,
@@ -98,6 +139,11 @@ def _facts(
     settled_files = files.select(list(SettledFile.__annotations__)).to_dicts()
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
+    meter_files, price_files = (
+        [SettledFile(**file) for file in of_kind.select(list(SettledFile.__annotations__)).to_dicts()]  # type: ignore[typeddict-item]
+        for of_kind in (inputs.meter_files, inputs.price_files)
+    )
+    [readings] = rows(connection, sql("report/reading_counts"))
     return SettlementFacts(
         **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
         inputs=inputs.digest,
@@ -113,6 +159,14 @@ def _facts(
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
         unassigned=[UnassignedSite(**site) for site in unassigned],
+        meter_files=meter_files,
+        price_files=price_files,
+        readings=ReadingCounts(**readings),
+        missing_intervals=[
+            MissingIntervals(**row) for row in rows(connection, sql("report/missing_intervals"))
+        ],
+        stand_in_prices=stand_in_prices(connection),
+        reading_conflicts=conflicts(connection),
     )
 
 
@@ -120,14 +174,16 @@ def _facts(
 class Basis:
     """All that the tables of a month are built from.
 
-    `registry` are the lines of its log that count, `files` the catalog's rows of the files that do;
-    `corrections`, `repeats` and `rejected` as allocation has them.
+    `registry` are the lines of its log that count, `files`, `meter_files` and `price_files` the
+    catalog's rows of the files that do; `corrections`, `repeats` and `rejected` as allocation has them.
     """
 
     month: Month
     as_of: datetime
     registry: bytes
     files: pl.DataFrame
+    meter_files: pl.DataFrame
+    price_files: pl.DataFrame
     corrections: pl.DataFrame
     repeats: pl.DataFrame
     rejected: pl.DataFrame
@@ -142,6 +198,7 @@ def allocated(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConne
     """
     with workspace("settle") as folder, warehouse(folder) as connection:
         daily = _bring_daily(store, basis.files, folder)
+        _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder)
         yield connection
 
@@ -161,12 +218,35 @@ def _allocate(
         log=log,
         files=basis.files,
         daily=daily,
+        meter=_meter_inputs(basis, folder),
         corrections=basis.corrections,
         repeats=basis.repeats,
         rejected=basis.rejected,
         what_if=tuple(what_if),
     )
     allocate(connection, inputs)
+
+
+def _bring_meter(store: ObjectStore, basis: Basis, folder: Path) -> None:
+    """Bring the readings and prices of the imports to where `_meter_inputs` has them."""
+    for name, files in (("readings", basis.meter_files), ("prices", basis.price_files)):
+        (folder / name).mkdir()
+        imports = files["import_id"].unique().sort().to_list()
+        store.download(
+            [keys.import_part(import_id, f"{name}.parquet") for import_id in imports],
+            [folder / name / f"{import_id}.parquet" for import_id in imports],
+        )
+
+
+def _meter_inputs(basis: Basis, folder: Path) -> MeterInputs:
+    return MeterInputs(
+        month=basis.month,
+        readings=sorted((folder / "readings").iterdir()),
+        reading_files=basis.meter_files.select(list(METER_FILES_SCHEMA)),
+        prices=sorted((folder / "prices").iterdir()),
+        price_files=basis.price_files.select(list(METER_FILES_SCHEMA)),
+        folder=folder,
+    )
 
 
 def _bring_daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[Path]:
