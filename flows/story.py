@@ -23,7 +23,7 @@ from tasks.core.month_record import MonthRecord
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import FailedFile, ImportCounts
 from tasks.imports.catalog import Inbox
-from tasks.imports.event_files import group_objects
+from tasks.imports.inbox_files import group_objects
 from tasks.io.object_store import ObjectStore, ScratchStore
 from tasks.runs import stages
 from tasks.runs.run import Run

@@ -40,7 +40,7 @@ from tasks.core.registry import Change, Registry, parse_change, slug
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
 from tasks.imports.catalog import add_to_catalog, list_inbox
-from tasks.imports.event_files import import_objects
+from tasks.imports.inbox_files import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry

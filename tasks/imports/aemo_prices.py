@@ -62,7 +62,8 @@ REGIONS = frozenset(REGION_BLOCKS)
 FIVE_MINUTES_SINCE = datetime(2021, 10, 1)  # noqa: DTZ001  in market time, as all here
 
 # One row per price. `number` counts the day's intervals of `interval_minutes` from 1; interval i
-# ends i x interval_minutes after midnight, market time. `price` in AUD per MWh, without GST.
+# ends i x interval_minutes after midnight, market time. `price_aud_per_mwh` is without GST.
+# `member` is the file within a zip, '' where the object is no zip.
 PRICES_SCHEMA: dict[str, PolarsDataType] = {
     "source": pl.Int32,
     "line": pl.UInt32,
@@ -73,6 +74,7 @@ PRICES_SCHEMA: dict[str, PolarsDataType] = {
     "interval_minutes": pl.Int16,
     "price_aud_per_mwh": pl.Decimal(18, 5),
     "last_changed": pl.Datetime("us"),
+    "member": pl.String,
 }
 REJECTED_SCHEMA: dict[str, PolarsDataType] = {
     "line": pl.UInt32,
@@ -118,19 +120,20 @@ class Price(NamedTuple):
     last_changed: datetime | None
 
 
-def import_prices(path: Path, key: str, source: int = 0) -> PriceImport:
+def import_prices(path: Path, key: str, source: int = 0, member: str = "") -> PriceImport:
     """Read an unpacked price file.
 
     Args:
         path: the file on this machine.
         key: what messages call it.
         source: what the `source` column says.
+        member: what the `member` column says.
 
     Raises:
         Unreadable: it is none of these files. The message says what it is.
     """
     _require_text(path, key)
-    reader = _Reader(key, source)
+    reader = _Reader(key, source, member)
     with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             if line.strip("\r\n\t ,"):
@@ -164,6 +167,7 @@ class _Reader:
 
     key: str
     source: int
+    member: str
     lines: int = 0
     rows: int = 0
     is_mms: bool | None = None
@@ -242,7 +246,7 @@ class _Reader:
             return
         price, reason, region, day = _read_price(kind, row)
         if price:
-            self.prices.append((self.source, number, *price))
+            self.prices.append((self.source, number, *price, self.member))
         else:
             self.rejected.append((number, reason, region, day, line))
 

@@ -30,16 +30,36 @@ SCHEMA: dict[str, PolarsDataType] = {
     "failed": pl.String,  # why the file could not be read at all
     "ignored_columns": pl.String,
     "corrections": pl.Int64,  # its events that say which rejected row they correct
-    "reader": pl.Int32,  # the version that read it; null: the first
+    "reader": pl.Int32,  # the version of its kind's reader; null: the first
     "identified": pl.Int64,  # its events that say which event they are
     "open": pl.Int64,  # rows of a list of rejected rows that are as they were: neither of `rows`
     "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),  # but corrections
+    "kind": pl.String,  # of KINDS; a meter file's rows are its 300 rows, in place of events
+    "ignored": pl.Int64,  # rows that are none of ours: neither of `rows`
+    "warnings": pl.String,  # what else is to be said of the file
 }
-# Goes into every import's id: raise it when the same file would be read differently. What an
-# earlier reader imported is read again; its rows stay, as what was published then rests on them.
-READER_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of inbox objects: where they are, what their names end in, and who reads them.
+
+    `reader` is the version of their reader. It goes into every import's id: raise it when the same
+    file would be read differently. What an earlier reader imported is read again; its rows stay, as
+    what was published then rests on them.
+    """
+
+    name: str
+    folder: str
+    suffixes: tuple[str, ...]
+    reader: int
+
+
+EVENTS = Kind("events", keys.EVENTS, (".csv", ".csv.gz", ".csv.zst"), reader=2)
+METER = Kind("meter", keys.METER_DATA, (".csv", ".gz", ".zst", ".zip"), reader=1)
+PRICES = Kind("prices", keys.PRICES, (".csv", ".zip"), reader=1)
+KINDS = (EVENTS, METER, PRICES)
 _VERSION = ("key", "etag", "reader")
-_SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
 _ROUNDS = 50  # of losing the race to add rows
 
 
@@ -66,11 +86,28 @@ class Inbox:
         return replace(self, files=_with_rows(self.versions, pl.concat([of_catalog, imported])))
 
 
+def kind_of(key: str) -> Kind:
+    """Return which kind of inbox object a key is."""
+    return next(kind for kind in KINDS if key.startswith(kind.folder))
+
+
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
-    """Return the event files that are in the inbox now: a listing and a read of the catalog."""
-    found = store.versions(keys.EVENTS + folder)
-    versions = [version for version in found if version.key.lower().endswith(_SUFFIXES)]
+    """Return what is in the inbox now: a listing for each kind and a read of the catalog.
+
+    Args:
+        store: where the inbox is.
+        folder: only what is below it, like `prices/2026/`; without a kind's folder at its
+            beginning, below it in each of them.
+    """
+    found = [version for listed in _folders(folder) for version in store.versions(listed)]
+    versions = [v for v in found if v.key.lower().endswith(kind_of(v.key).suffixes)]
     return Inbox(versions, _with_rows(versions, read_catalog(store)[0]))
+
+
+def _folders(folder: str) -> list[str]:
+    if folder.startswith(tuple(kind.folder for kind in KINDS)):
+        return [folder]
+    return [kind.folder + folder for kind in KINDS]
 
 
 def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
@@ -82,7 +119,11 @@ def read_catalog(store: ObjectStore) -> tuple[pl.DataFrame, str | None]:
     catalog = pl.concat([empty, pl.read_parquet(io.BytesIO(found[0]))], how="diagonal")
     # The first reader had its corrections among the other events.
     is_apart = pl.col("reader").is_not_null()
-    return catalog.with_columns(pl.when(is_apart).then("corrections").otherwise(0)), found[1]
+    return catalog.with_columns(
+        pl.when(is_apart).then("corrections").otherwise(0),
+        pl.col("kind").fill_null(EVENTS.name),  # there was no other
+        pl.col("ignored").fill_null(0),
+    ), found[1]
 
 
 def add_to_catalog(store: ObjectStore, rows: pl.DataFrame) -> pl.DataFrame:
@@ -115,5 +156,7 @@ def _with_rows(versions: Iterable[ObjectVersion], catalog: pl.DataFrame) -> pl.D
         schema={"key": pl.String, "etag": pl.String, "last_modified": pl.Datetime("us", "UTC")},
         orient="row",
     )
-    current = catalog.filter(pl.col("reader") == READER_VERSION)
+    readers = {kind.name: kind.reader for kind in KINDS}
+    is_current = pl.col("reader") == pl.col("kind").replace_strict(readers, return_dtype=pl.Int32)
+    current = catalog.filter(is_current)
     return listed.join(current, on=["key", "etag"], how="left", maintain_order="left")

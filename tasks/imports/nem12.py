@@ -89,7 +89,8 @@ IGNORED = {
 # `interval_minutes` after its midnight, in market time, the last one at the next midnight.
 # `version` is in market time. `quality` is a code (A, S14) or, where it varies, codes of ranges of
 # intervals: '1-20 F14;21-24 A;25-48 S14' (a code without a range holds where no range does).
-# The counts are intervals with a value, by the quality's letter, and those without one.
+# The counts are intervals with a value, by the quality's letter, and those without one. `member` is
+# the file within a zip, '' where the object is no zip.
 READINGS_SCHEMA: dict[str, PolarsDataType] = {
     "source": pl.Int32,
     "line": pl.UInt32,
@@ -107,7 +108,9 @@ READINGS_SCHEMA: dict[str, PolarsDataType] = {
     "estimated": pl.Int16,
     "missing": pl.Int16,
     "micro_kwh": pl.List(pl.Int64),
+    "member": pl.String,
 }
+_DAYS_SCHEMA = {name: dtype for name, dtype in READINGS_SCHEMA.items() if name != "member"}
 # One row per row that was rejected, in the file's order. `record` is 300, or that of another row
 # that is wrong ('' for a line that is no record); nmi, suffix and day where they can be read.
 REJECTED_SCHEMA: dict[str, PolarsDataType] = {
@@ -147,7 +150,7 @@ class Nem12Import:
 
 
 def import_nem12(
-    path: Path, key: str, modified: datetime, readings: Path, source: int = 0
+    path: Path, key: str, modified: datetime, readings: Path, source: int = 0, member: str = ""
 ) -> Nem12Import:
     """Read a NEM12 file and write its days to a Parquet file (READINGS_SCHEMA), in any order.
 
@@ -160,6 +163,7 @@ def import_nem12(
         modified: when the object was stored, aware: the version of last resort.
         readings: where to write.
         source: what the `source` column says.
+        member: what the `member` column says.
 
     Raises:
         Unreadable: it is not NEM12. The message says what it is.
@@ -167,7 +171,7 @@ def import_nem12(
     require_text(path, key)
     structure = read_structure(path, key, modified)
     outcome = _Outcome(source, structure)
-    _days_of(path, outcome).sink_parquet(
+    _days_of(path, outcome).with_columns(member=pl.lit(member)).sink_parquet(
         readings, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP
     )
     rejected = pl.concat([*outcome.rejected, outcome.others_rejected()]).sort("line")
@@ -216,7 +220,7 @@ def _days_of(path: Path, outcome: "_Outcome") -> pl.LazyFrame:
             for readings in _in_turn(pool, outcome.read, read_lines(path)):
                 yield readings.select(columns) if columns else readings
 
-    return register_io_source(read, schema=READINGS_SCHEMA)
+    return register_io_source(read, schema=_DAYS_SCHEMA)
 
 
 def _in_turn(
@@ -263,7 +267,7 @@ class _Outcome:
         rows = rows.filter(pl.col("ignored").is_null())
         self._reject_faulty(rows.filter(pl.col("fault").is_not_null()))
         rows = rows.filter(pl.col("fault").is_null())
-        parts = [pl.DataFrame(schema=READINGS_SCHEMA)]
+        parts = [pl.DataFrame(schema=_DAYS_SCHEMA)]
         for same in rows.partition_by("interval_minutes", "unit"):
             slow = same
             if _IS_QUICK:
@@ -327,7 +331,7 @@ class _Outcome:
                 text = _joined(line, rests, "\n")
                 rejected.append(("300", row + 1, reason, channel.nmi, channel.suffix, day, text))
         self.rejected.append(pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row"))
-        return pl.DataFrame(readings, schema=READINGS_SCHEMA, orient="row")
+        return pl.DataFrame(readings, schema=_DAYS_SCHEMA, orient="row")
 
     def others_rejected(self) -> pl.DataFrame:
         """Return the rows that are wrong and no 300 rows, once all batches are read."""
@@ -368,7 +372,7 @@ def _read_clean(
     The numbers of all clean rows are parsed as one column: a text whose lines end in commas.
     """
     if rows.is_empty():
-        return pl.DataFrame(schema=READINGS_SCHEMA), rows
+        return pl.DataFrame(schema=_DAYS_SCHEMA), rows
     minutes, unit = rows["interval_minutes"][0], rows["unit"][0]
     count = 1440 // minutes
     end = pl.col("line").str.find(",[A-Z]")
@@ -391,13 +395,13 @@ def _read_clean(
     )
     clean = rows.filter("is_clean")
     if clean.is_empty():
-        return pl.DataFrame(schema=READINGS_SCHEMA), rows
+        return pl.DataFrame(schema=_DAYS_SCHEMA), rows
     numbers = _parse_numbers(clean["body"].str.join(",").item())
     assert numbers.len() == clean.height * count
     if unit == "MWH":
         numbers = numbers * 1000
         if numbers.max() >= MAX_MICRO_KWH:  # type: ignore[operator]
-            return pl.DataFrame(schema=READINGS_SCHEMA), rows
+            return pl.DataFrame(schema=_DAYS_SCHEMA), rows
     elif unit == "WH":
         is_whole = (numbers % 1000 == 0).reshape((clean.height, count)).arr.all()
         if not is_whole.all():

@@ -19,7 +19,7 @@ from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
 from tasks.evidence import dispute, tables, verification
 from tasks.evidence.explanation import Explained, explain
-from tasks.imports import catalog, event_files
+from tasks.imports import catalog, inbox_files
 from tasks.imports.catalog import Inbox
 from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
@@ -38,7 +38,10 @@ def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     """List what is in a folder of the inbox, and what of it is imported."""
     inbox = catalog.list_inbox(store, folder)
     run_logger().info(
-        "%d files in events/%s, %d of them new", len(inbox.versions), folder, len(inbox.new)
+        "%d files in %s, %d of them new",
+        len(inbox.versions),
+        folder or "the inbox",
+        len(inbox.new),
     )
     return inbox
 
@@ -71,7 +74,7 @@ def _import_name() -> str:
 def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame:
     """Import a group of files and commit them; return their rows of the catalog."""
     logger = run_logger()
-    imported = event_files.import_objects(store, store.settings.timezone, files)
+    imported = inbox_files.import_objects(store, store.settings.timezone, files)
     committed = catalog.add_to_catalog(store, imported)
     for file in imported.filter(pl.col("failed").is_not_null()).iter_rows(named=True):
         logger.error("%s could not be read: %s", file["key"], file["failed"])
@@ -86,6 +89,10 @@ def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame
         )
     for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
         logger.info("%s: columns ignored: %s", file["key"], file["ignored_columns"])
+    for file in imported.filter(pl.col("ignored") > 0).iter_rows(named=True):
+        logger.info("%s: %d rows are none of ours", file["key"], file["ignored"])
+    for file in imported.filter(pl.col("warnings").is_not_null()).iter_rows(named=True):
+        logger.warning("%s", file["warnings"])
     logger.info("%d files, %d rows imported", imported.height, imported["imported"].sum())
     if is_in_flow_run() and not isinstance(store, ScratchStore):
         from tasks.runs.summary import announce_rejected

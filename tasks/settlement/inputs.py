@@ -28,7 +28,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import AtStake, DuplicateFile, FailedFile, FileRejects, InputFacts
 from tasks.core.settings import Settings
-from tasks.imports.catalog import Inbox
+from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import NO_EVENTS, REASONS, read_sites
 from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
@@ -56,7 +56,6 @@ METER_REJECTED_SCHEMA: dict[str, PolarsDataType] = {
     "nmi": pl.String,
     "day": pl.Date,
 }
-KINDS = ("events", "meter", "prices")
 PROGRAM = Path(tasks.__file__).parent
 _SHOWN = 10
 
@@ -201,8 +200,10 @@ def select_inputs(
     """
     if missing := [version.key for version in inbox.new]:
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
-    by_kind = {kind: inbox.files.filter(pl.col("kind") == kind) for kind in KINDS}
-    distinct, duplicates = _distinct(by_kind["events"])
+    events, meter, prices = (
+        inbox.files.filter(pl.col("kind") == kind.name) for kind in (EVENTS, METER, PRICES)
+    )
+    distinct, duplicates = _distinct(events)
     files = distinct.filter(_touches(month)).drop("counts")
     with workspace("inputs") as folder:
         corrections = read_corrections(store, distinct, folder)
@@ -212,7 +213,7 @@ def select_inputs(
         valid, void = _split_corrections(corrections, rejected)
         rejected = _still_rejected(rejected, valid, void).filter(_is_of(month, files))
         _put_list(store, month, rejected, folder / "list.csv")
-        meter_files, price_files = _meter_and_prices(by_kind["meter"], by_kind["prices"], month)
+        meter_files, price_files = _meter_and_prices(meter, prices, month)
         meter_rejected = _read_meter_rejected(store, meter_files, month, folder)
     valid = valid.filter(pl.col("day").is_between(month.first_day, month.last_day))
     several = valid.filter(pl.col("rejected_id").is_duplicated())
@@ -236,7 +237,7 @@ def select_inputs(
                 rows=rejected["at_stake_aud"].count(), aud=float(round(Decimal(at_stake), 2))
             ),
             corrected_rows=valid.height,
-            open_rows=int(by_kind["events"].filter(_touches(month))["open"].sum()),
+            open_rows=int(events.filter(_touches(month))["open"].sum()),
             duplicates=_duplicates(duplicates.filter(_touches(month))),
             failed_imports=_failed(inbox.files, month, settings.timezone),
         ),
@@ -263,9 +264,7 @@ def _read_meter_rejected(
     parts = [
         pl.scan_csv(path, infer_schema=False)
         .select(pl.col(name).cast(dtype) for name, dtype in METER_REJECTED_SCHEMA.items())
-        .filter(
-            is_of_month & (pl.col("record") == "300") & pl.col("key").is_in(names.implode())
-        )
+        .filter(is_of_month & (pl.col("record") == "300") & pl.col("key").is_in(names.implode()))
         for path, names in _parts(store, with_rejects, "rejected.csv", folder)
     ]
     return pl.concat([pl.LazyFrame(schema=METER_REJECTED_SCHEMA), *parts]).collect()

@@ -74,8 +74,11 @@ class MeterInputs:
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """Return what the statements bind; an empty file stands for none, which DuckDB refuses."""
-        no_readings, no_prices = self.folder / "no-readings.parquet", self.folder / "no-prices.parquet"
-        pl.DataFrame(schema={**nem12.READINGS_SCHEMA, "member": pl.String}).write_parquet(no_readings)
+        no_readings, no_prices = (
+            self.folder / "no-readings.parquet",
+            self.folder / "no-prices.parquet",
+        )
+        pl.DataFrame(schema=nem12.READINGS_SCHEMA).write_parquet(no_readings)
         pl.DataFrame(schema=aemo_prices.PRICES_SCHEMA).write_parquet(no_prices)
         return {
             "readings": [str(path) for path in self.readings or [no_readings]],
@@ -161,9 +164,7 @@ def conflicts(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     )
 
 
-def add_unassigned_readings(
-    connection: duckdb.DuckDBPyConnection, inputs: MeterInputs
-) -> None:
+def add_unassigned_readings(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> None:
     """Build the table `unassigned_readings`: those of sites that are in no VPP (`site_days`)."""
     with _joins_as_written(connection):
         _build(connection, "unassigned_readings", inputs.parameters)

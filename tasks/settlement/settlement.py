@@ -105,9 +105,7 @@ def _require_few_rejected(
         )
 
 
-def _require_few_missing(
-    connection: duckdb.DuckDBPyConnection, month: Month, limit: float
-) -> None:
+def _require_few_missing(connection: duckdb.DuckDBPyConnection, month: Month, limit: float) -> None:
     """Refuse a month in which too many of the expected intervals of a VPP's meters are missing."""
     over = [
         f"{row['vpp']}: {row['missing']:,} of {row['expected']:,} ("
@@ -140,7 +138,10 @@ def _facts(
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     meter_files, price_files = (
-        [SettledFile(**file) for file in of_kind.select(list(SettledFile.__annotations__)).to_dicts()]  # type: ignore[typeddict-item]
+        [
+            SettledFile(**file)
+            for file in of_kind.select(list(SettledFile.__annotations__)).to_dicts()
+        ]  # type: ignore[typeddict-item]
         for of_kind in (inputs.meter_files, inputs.price_files)
     )
     [readings] = rows(connection, sql("report/reading_counts"))

@@ -71,6 +71,7 @@ def test_a_price_as_it_should_be(read: Reader, end: str) -> None:
             "interval_minutes": 5,
             "price_aud_per_mwh": Decimal("57.31000"),
             "last_changed": datetime.fromisoformat("2026-03-01T00:00:02"),
+            "member": "",
         }
     ]
     assert (got.rows, got.ignored, got.warnings) == (1, {}, ())

@@ -20,8 +20,8 @@ import pytest
 from tasks.core.settings import Settings
 from tasks.imports import event_rows
 from tasks.imports.catalog import add_to_catalog, list_inbox, read_catalog
-from tasks.imports.event_files import group_objects, import_objects
 from tasks.imports.event_rows import ENERGY, REASONS, TARIFF
+from tasks.imports.inbox_files import group_objects, import_objects
 from tasks.io.object_store import ObjectStore
 
 try:

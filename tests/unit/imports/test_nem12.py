@@ -114,6 +114,7 @@ def test_a_day_as_it_should_be(read: Reader) -> None:
             "estimated": 0,
             "missing": 0,
             "micro_kwh": [number * 1_000_000 + number * 1000 for number in range(96)],
+            "member": "",
         }
     ]
     assert (got.result.first_day, got.result.last_day) == (date(2026, 3, 1), date(2026, 3, 1))
