@@ -65,7 +65,7 @@ class SiteStatement(_Model):
     member_days: int = Field(ge=1, description="Days of the month in this VPP.")
     events: int = Field(
         ge=0,
-        description="Its events on those days; of a meter its readings, the intervals with a value.",
+        description="Its events on those days; of a meter, the intervals that have a value.",
     )
     energy_charged_kwh: Kwh
     energy_discharged_kwh: Kwh

@@ -67,10 +67,10 @@ class MonthInputs:
     `files` has the catalog's rows of the event files that count, with `events` and `rejected_rows`
     of the month, `meter_files` those of the meter files in the same way, and `price_files` those of
     the price files, unless there is no meter data. `meter_rejected` has the month's rejected 300
-    rows (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
-    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA).
-    `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
-    registry's log as a whole.
+    rows (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a
+    rejected row (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected
+    (LIST_SCHEMA). `repeated_corrections` says in sentences which rows are corrected in two ways.
+    `log` is the registry's log as a whole.
     """
 
     month: Month
@@ -133,40 +133,40 @@ class MonthInputs:
 
     def _require_few_rejected(self, limit: float) -> None:
         """Refuse too many rejected rows of events, or 300 rows of meter data; each on its own."""
-        for noun, files, rejected, rows, advice in (
+        event_advice = (
+            f"Correct them in {keys.rejected_rows(self.month)} and upload that to the inbox, "
+            "replace the files, or run with a higher max_rejected_percent"
+        )
+        meter_advice = (
+            "The rejected.csv of their imports has them; replace the files, or run with a higher "
+            "max_rejected_percent"
+        )
+        rejects = self.facts.rejected_rows
+        for problem, found, advice in (
             (
-                "rows",
-                self.files,
-                self.facts.rejected,
-                self.month_rows,
-                f"Correct them in {keys.rejected_rows(self.month)} and upload that to the inbox, "
-                "replace the files, or run with a higher max_rejected_percent",
+                _over(self.files, "rows", rejects, self.month_rows, limit),
+                self.rejected,
+                event_advice,
             ),
             (
-                "days of meter data",
-                self.meter_files,
-                _rejects(self.meter_rejected),
-                int(self.meter_files["events"].sum()) + self.meter_rejected.height,
-                "The rejected.csv of their imports has them by line; replace the files, or run "
-                "with a higher max_rejected_percent",
+                _over(
+                    self.meter_files,
+                    "days of meter data",
+                    self.meter_rejected.height,
+                    self.meter_rows,
+                    limit,
+                ),
+                self.meter_rejected,
+                meter_advice,
             ),
         ):
-            bad_rows = files["rejected_rows"].sum() if noun != "rows" else self.facts.rejected_rows
-            counts = [(f"its {{}} {noun}", int(bad_rows), rows)] + [
-                (f"the {{}} {noun} of {key} in it", bad, bad + good)
-                for key, bad, good in files.select("key", "rejected_rows", "events").iter_rows()
-            ]
-            for what, bad, of in counts:
-                if bad * 100 > limit * of:
-                    reasons = "; ".join(
-                        f"{file.key}: " + ", ".join(f"{n} {why}" for why, n in file.reasons.items())
-                        for file in rejected[:_SHOWN]
-                    )
-                    raise Refused(
-                        f"{self.month} is not settled: {bad} of {what.format(of)} were rejected "
-                        f"({bad * 100 / of:.1f}%, at most {limit:g}% are allowed): {reasons}. "
-                        + advice
-                    )
+            if problem:
+                reasons = "; ".join(
+                    f"{file.key}: "
+                    + ", ".join(f"{n} {reason}" for reason, n in file.reasons.items())
+                    for file in _rejects(found)[:_SHOWN]
+                )
+                raise Refused(f"{self.month} is not settled: {problem}: {reasons}. {advice}")
 
     @property
     def rejected_by_site(self) -> pl.DataFrame:
@@ -180,6 +180,26 @@ class MonthInputs:
         """Return how many rows the month has: its events, corrections and rejected rows."""
         events = int(self.files["events"].sum()) + self.corrections.height
         return events + self.facts.rejected_rows
+
+    @property
+    def meter_rows(self) -> int:
+        """Return how many 300 rows of meter data the month has, imported or rejected."""
+        return int(self.meter_files["events"].sum()) + self.meter_rejected.height
+
+
+def _over(files: pl.DataFrame, noun: str, rejected: int, rows: int, limit: float) -> str:
+    """Say that more than the limit (%) of all rows, or of a file's, are rejected; empty: no."""
+    counts = [(f"its {rows} {noun}", rejected, rows)] + [
+        (f"the {bad + good} {noun} of {key} in it", bad, bad + good)
+        for key, bad, good in files.select("key", "rejected_rows", "events").iter_rows()
+    ]
+    for what, bad, of in counts:
+        if bad * 100 > limit * of:
+            return (
+                f"{bad} of {what} were rejected ({bad * 100 / of:.1f}%, at most {limit:g}% are "
+                "allowed)"
+            )
+    return ""
 
 
 @cache

@@ -1,8 +1,8 @@
 """From meter readings and prices to the month's daily sums, in the shape that event files give.
 
 Input are the Parquet files of imports (`tasks.imports.nem12`, `tasks.imports.aemo_prices`), and for
-each site and day its region and which suffixes count (`meter_sites`). The result is the table `meter_daily`, which
-the rule can take like `month_events`, and what a report says of where it came from.
+each site and day its region and which suffixes count (`meter_sites`). The result is the table
+`meter_daily`, which becomes part of `month_events`, and what a report says of where it came from.
 
 1. `price_offers`, `price_slots`: the winning price of each region, day and slot of 5 minutes. Two
    that contradict each other and do not say which is newer are refused by name.
@@ -93,6 +93,10 @@ def read_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> No
     for name, files in (("meter_files", inputs.reading_files), ("price_files", inputs.price_files)):
         _load_files(connection, name, files)
     parameters = inputs.parameters
+    connection.execute(
+        "create table reading_paths as select unnest($readings::varchar[]) as filename",
+        {"readings": parameters["readings"]},
+    )
     for name in ("price_offers", "price_slots", "price_days", "reading_versions"):
         _build(connection, name, parameters)
     _build(connection, "tied_readings", parameters)
@@ -120,6 +124,12 @@ def value_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> N
         _build(connection, "meter_quality", parameters)
     for name in ("meter_daily", "meter_completeness"):
         _build(connection, name, parameters)
+
+
+def reading_paths(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the Parquet files that `counted_readings` names by filename and row number."""
+    found = connection.execute("select filename from reading_paths order by filename").fetchall()
+    return [filename for (filename,) in found]
 
 
 def require_one_basis(connection: duckdb.DuckDBPyConnection) -> None:

@@ -21,6 +21,7 @@ from tasks.core.request import SettlementRequest, WhatIf
 from tasks.core.run_record import (
     Correction,
     MissingIntervals,
+    ReadingConflict,
     ReadingCounts,
     Repeat,
     SettledFile,
@@ -134,16 +135,8 @@ def _facts(
 ) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
     [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
-    settled_files = files.select(list(SettledFile.__annotations__)).to_dicts()
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
-    meter_files, price_files = (
-        [
-            SettledFile(**file)
-            for file in of_kind.select(list(SettledFile.__annotations__)).to_dicts()
-        ]  # type: ignore[typeddict-item]
-        for of_kind in (inputs.meter_files, inputs.price_files)
-    )
     [readings] = rows(connection, sql("report/reading_counts"))
     return SettlementFacts(
         **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
@@ -151,7 +144,7 @@ def _facts(
         as_of=inputs.as_of,
         registry_seq=inputs.registry.count(b"\n"),
         rule_version=RULE_VERSION,
-        files=[SettledFile(**file) for file in settled_files],  # type: ignore[typeddict-item]
+        files=_pinned(files),
         rows=inputs.month_rows,
         corrections=[Correction(**row) for row in corrections],  # type: ignore[typeddict-item]
         repeats=[Repeat(**row) for row in repeats],  # type: ignore[typeddict-item]
@@ -160,15 +153,20 @@ def _facts(
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
         unassigned=[UnassignedSite(**site) for site in unassigned],
-        meter_files=meter_files,
-        price_files=price_files,
+        meter_files=_pinned(inputs.meter_files),
+        price_files=_pinned(inputs.price_files),
         readings=ReadingCounts(**readings),
         missing_intervals=[
             MissingIntervals(**row) for row in rows(connection, sql("report/missing_intervals"))
         ],
         stand_in_prices=stand_in_prices(connection),
-        reading_conflicts=conflicts(connection),
+        reading_conflicts=[ReadingConflict(**row) for row in conflicts(connection)],  # type: ignore[typeddict-item]
     )
+
+
+def _pinned(files: pl.DataFrame) -> list[SettledFile]:
+    pinned = files.select(list(SettledFile.__annotations__)).to_dicts()
+    return [SettledFile(**file) for file in pinned]  # type: ignore[typeddict-item]
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,8 @@ class Basis:
     """All that the tables of a month are built from.
 
     `registry` are the lines of its log that count, `files`, `meter_files` and `price_files` the
-    catalog's rows of the files that do; `corrections`, `repeats` and `rejected` as allocation has them.
+    catalog's rows of the files that do; `corrections`, `repeats` and `rejected` as allocation has
+    them.
     """
 
     month: Month
