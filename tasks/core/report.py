@@ -161,6 +161,9 @@ class Settlement(_Model):
         description="Only with meter data: the files that it was priced from; `rows` are intervals "
         "of 5 minutes of a region.",
     )
+    regions: list[str] | SkipJsonSchema[None] = Field(
+        default=None, description="Only with meter data: the market regions of these prices."
+    )
     stand_in_prices: list[StandIn] | SkipJsonSchema[None] = Field(
         default=None, description="Only where DISPATCHPRICE stood in for the settlement price."
     )

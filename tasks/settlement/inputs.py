@@ -283,7 +283,7 @@ def _read_meter_rejected(
     )
     parts = [
         pl.scan_csv(path, infer_schema=False)
-        .select(pl.col(name).cast(dtype) for name, dtype in METER_REJECTED_SCHEMA.items())
+        .select("key", "record", "reason", "nmi", pl.col("day").str.to_date())
         .filter(is_of_month & (pl.col("record") == "300") & pl.col("key").is_in(names.implode()))
         for path, names in _parts(store, with_rejects, "rejected.csv", folder)
     ]

@@ -20,7 +20,7 @@ select
     sum(len(list_filter(readings.micro_kwh, lambda v: v is not null)))::bigint
         as readings,
     (
-        sum(list_sum(readings.micro_kwh)::hugeint)::decimal(32, 0)
+        coalesce(sum(list_sum(readings.micro_kwh)::hugeint), 0)::decimal(32, 0)
         * 0.000001::decimal(6, 6)
     )::decimal(38, 6) as energy_kwh
 from read_parquet($readings, filename = true, file_row_number = true) as readings

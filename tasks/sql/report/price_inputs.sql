@@ -1,6 +1,6 @@
 -- The price files that a VPP's report rests on: one row per VPP with settled readings,
--- with the list of its files in the order of their keys; rows are intervals of 5
--- minutes of a region.
+-- with the list of its files in the order of their keys, and its regions; rows are
+-- intervals of 5 minutes of a region.
 with region_days as (
     select distinct
         meter_sites.vpp,
@@ -11,6 +11,14 @@ with region_days as (
         on
             counted_readings.nmi = meter_sites.nmi
             and counted_readings.day = meter_sites.day
+),
+
+regions as (
+    select
+        vpp,
+        list(distinct region order by region) as regions
+    from region_days
+    group by vpp
 ),
 
 counted as (
@@ -31,8 +39,11 @@ select
     list(
         { key: counted.key, etag: price_files.etag, rows: counted.rows }
         order by counted.key
-    ) as price_inputs
+    ) as price_inputs,
+    any_value(regions.regions) as regions
 from counted
 inner join price_files
     on counted.key = price_files.key
+inner join regions
+    on counted.vpp = regions.vpp
 group by counted.vpp
