@@ -182,11 +182,21 @@ def compare(
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Values]:
+    before, after = _flat(before), _flat(after)
     return {
         name: Values(before=before.get(name), after=after.get(name))
         for name in before | after
         if before.get(name) != after.get(name)
     }
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values by name: {'kwh': {'actual': 1.0}} -> {'kwh.actual': 1.0}."""
+    flat = {}
+    for name, value in values.items():
+        parts = value if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{part}".rstrip("."): inner for part, inner in parts.items()}
+    return flat
 
 
 def _file_causes(before: list[Input], after: list[Input]) -> Iterable[Cause]:
