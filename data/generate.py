@@ -239,11 +239,14 @@ def main(folder: Path) -> None:
     write(folder / "registry.jsonl", "".join(f"{json.dumps(row)}\n" for row in registry(sites)))
 
     events = [event for day in DAYS for site in sites for event in events_of(site, day)]
-    # The late rows are missing from their week's file, as they would be.
-    late = [event for event in events if event.moment.month == 9][150::170]
+    # The late rows are missing from their week's file, as they would be. Some of them are damaged.
+    september = [event for event in events if event.moment.month == 9]
+    damaged = september[150::170]
+    late = damaged + [event for event in september[7::17] if event not in damaged]
     files: defaultdict[str, list[Event]] = defaultdict(list)
+    are_late = {id(event) for event in late}
     for event in events:
-        if event not in late:
+        if id(event) not in are_late:
             files[file_of(event)].append(event)
     for name, members in files.items():
         rows = [row_of(event, name) for event in members]

@@ -57,7 +57,7 @@ def settle_month(
         max_rejected_percent: Publish nothing if more of the month's rows than this were rejected
             (%). Empty: the setting VPP_MAX_REJECTED_PERCENT.
         allow_failed_imports: Publish even if a file that could matter could not be read.
-        allow_shared_rows: Publish although two files hold the same rows; both count.
+        allow_shared_rows: Publish even if the same events seem to be in two files, and count both.
         preview: Publish nothing. Show what would change, and the digest to close the month with.
         what_if: A preview with other terms for some VPPs, on all days of the month.
     """

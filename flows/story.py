@@ -92,14 +92,14 @@ def preview(run: Run) -> None:
 
 
 def import_new_files(store: ObjectStore, folder: str = "") -> tuple[Inbox, ImportCounts]:
-    """Import all that is new in a folder of the inbox.
+    """Import all that is new in a folder of the inbox: events, meter data and prices.
 
     Where a file is replaced before it is read, the inbox is listed again. What arrives in the
     meantime is for the next run.
 
     Returns:
-        The inbox with all of it imported; how many rows became events, and how many did not, by
-        reason.
+        The inbox with all of it imported; how many rows became events, readings or prices, and how
+        many did not, by reason.
     """
     frames: list[pl.DataFrame] = []
     inbox = stages.list_inbox(store, folder)
@@ -118,7 +118,10 @@ def import_new_files(store: ObjectStore, folder: str = "") -> tuple[Inbox, Impor
 def _counts(already: pl.DataFrame, frames: list[pl.DataFrame]) -> ImportCounts:
     imported = pl.concat(frames) if frames else already.clear()
     reasons = imported.select("rejected").explode("rejected").unnest("rejected").drop_nulls()
-    skipped = {"already imported": int(already["rows"].sum())} | {
+    skipped = {
+        "already imported": int(already.select((pl.col("rows") + pl.col("ignored")).sum()).item()),
+        "ignored": int(imported["ignored"].sum()),
+    } | {
         reason: int(count)
         for reason, count in reasons.group_by("reason").sum().sort("reason").rows()
     }

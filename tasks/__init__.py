@@ -13,6 +13,9 @@ S3 is written by one room alone. A test proves both.
     runs/         what Prefect sees: stages, a run and its record, summaries
     sql/          one statement a file, in the folders of the stages
 
+Which reader takes an inbox object is in imports/inbox_files.py; meter data and price files are read
+by imports/member_files.py, with imports/nem12.py and imports/aemo_prices.py.
+
 The way of one event's cents, from the CSV to the report:
 
     imports/spool.py            the object's bytes, to lines whose origin is known
@@ -38,10 +41,14 @@ Words, each for one thing:
     event            one charge or discharge: energy (kWh) at a tariff (cents per kWh)
     daily sums       the events of a site on a day, added up; all that the rule needs
     valued days      daily sums with their VPP, sign and worth
-    inbox            what lies under events/ now: the truth about events
+    inbox            what lies under events/, meter-data/ and prices/ now: the truth about them
     import           what was read from one or more inbox objects, immutable
     catalog          which object versions are imported, and what became of their rows
-    rejected row     a row that is no event; it has a reason, as a code until a person reads it
+    rejected row     a row that is no event, reading or price, but should be; it has a reason, as a
+                     code until a person reads it
+    ignored row      a row of meter data or prices that is none of ours; it is counted
+    reading          a day of one channel of a meter, in micro-kWh for each of its intervals
+    member           a file in a zip; the object is read whole or not at all
     correction       an event that says which rejected row it corrects
     registry         VPPs, sites and batteries, as a log of changes
     effective from   the day from which a change holds

@@ -57,9 +57,11 @@ class Place:
         return select_inputs(self.store, self.settings, Month.parse(month), inbox, moment)
 
     def settle(self, month: str, as_of: datetime | None = None) -> Settlement:
-        """Import and settle, whatever was rejected or is missing; publish nothing."""
+        """Import and settle, whatever was rejected, is in two files or missing; publish nothing."""
         inputs = self.inputs(month, as_of)
-        request = SettlementRequest(inputs.as_of, max_rejected_percent=100, allow_missing=True)
+        request = SettlementRequest(
+            inputs.as_of, 100, allow_shared_rows=True, allow_missing=True
+        )
         inputs.require_settleable(request)
         return settle(self.store, inputs, request)
 

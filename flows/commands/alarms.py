@@ -2,7 +2,7 @@
 
 Applying them is idempotent: each is found by its name, and changed if it differs. Where
 VPP_ALARM_BLOCK names a notification block of the Prefect server, as `prefect block ls` has it
-(`slack-webhook/ops`), alarms are sent to it. Without one nobody is notified: they are events in
+(slack-webhook/ops), alarms are sent to it. Without one nobody is notified: they are events in
 Prefect's feed alone (`prefect.automation.triggered`), and each automation says so.
 
 The server is the one that Prefect is configured for; without any, the one of `make up`.

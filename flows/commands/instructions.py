@@ -8,6 +8,8 @@ Lines, in any case, with or without a number in front:
     Create Site: VPP_NAME, NMI, ADDRESS
     Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY
     Import Events: FILE_NAME
+    Import Meter Data: FILE_NAME
+    Import Prices: FILE_NAME
     Create Report: VPP, MONTH
     Exit
 
@@ -39,7 +41,7 @@ from tasks.core.nmi import canonical_nmi
 from tasks.core.registry import Change, Registry, parse_change, slug
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
-from tasks.imports.catalog import add_to_catalog, list_inbox
+from tasks.imports.catalog import EVENTS, METER, PRICES, add_to_catalog, list_inbox
 from tasks.imports.inbox_files import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
@@ -55,8 +57,11 @@ _EXPECTED = {
     "create site": "Create Site: VPP_NAME, NMI, ADDRESS",
     "create battery": "Create Battery: SITE_NMI, MANUFACTURER, SERIAL, CAPACITY",
     "import events": "Import Events: FILE_NAME",
+    "import meter data": "Import Meter Data: FILE_NAME (NEM12: CSV, .gz, .zst or .zip)",
+    "import prices": "Import Prices: FILE_NAME (AEMO's: CSV or .zip)",
     "create report": "Create Report: VPP, MONTH",
 }
+_IMPORTS = {"import events": EVENTS, "import meter data": METER, "import prices": PRICES}
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,10 @@ def read_lines(text: Iterable[str]) -> list[Line]:
                 f"line {number}: {line!r} is no instruction; expected one of:\n  "
                 + "\n  ".join([*_EXPECTED.values(), "Exit"])
             )
-        most = {"create site": 2, "import events": 0}.get(command, -1)
+        most = 0 if command in _IMPORTS else {"create site": 2}.get(command, -1)
         fields = [field.strip() for field in rest.split(",", most)]
         wanted = {"create vpp": (2, 3), "create site": (3,), "create battery": (4,)}.get(
-            command, (1,) if command == "import events" else (2,)
+            command, (1,) if command in _IMPORTS else (2,)
         )
         if len(fields) not in wanted or not all(fields):
             raise Refused(f"line {number}: {line!r}; expected {_EXPECTED[command]}")
@@ -119,8 +124,11 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
     now = datetime.now(UTC)
     for line in lines:
         try:
-            if line.command == "import events":
-                steps.append(Step(line, [], file=_find(line.fields[0])))
+            if line.command in _IMPORTS:
+                file = _find(line.fields[0])
+                kind = _IMPORTS[line.command]
+                kind.require_name(kind.folder + file.name)
+                steps.append(Step(line, [], file=file))
             elif line.command == "create report":
                 vpp, month = line.fields
                 steps.append(Step(line, [], report=(registry.vpp_id(vpp), Month.parse(month))))
@@ -194,7 +202,7 @@ def run(
 ) -> Iterable[bytes]:
     """Carry out the lines; yield each report."""
     registry = read_registry(store, settings)
-    names: dict[Path, str] = {}
+    names: dict[tuple[str, Path], str] = {}
     for step in plan(lines, registry, charge_events):
         if step.file:
             _import(store, settings, step.line, step.file, names)
@@ -205,11 +213,16 @@ def run(
 
 
 def _import(
-    store: ObjectStore, settings: Settings, line: Line, file: Path, names: dict[Path, str]
+    store: ObjectStore,
+    settings: Settings,
+    line: Line,
+    file: Path,
+    names: dict[tuple[str, Path], str],
 ) -> None:
-    taken = set(names.values()) - {names.get(file)}
-    free = [f"events/{file.name}", *(f"events/{n}-{file.name}" for n in range(2, 1000))]
-    key = names[file] = next(name for name in free if name not in taken)
+    folder = _IMPORTS[line.command].folder
+    taken = set(names.values()) - {names.get((folder, file))}
+    free = [f"{folder}{file.name}", *(f"{folder}{n}-{file.name}" for n in range(2, 1000))]
+    key = names[folder, file] = next(name for name in free if name not in taken)
     before = store.read(key)
     store.upload(file, key)
     inbox = list_inbox(store)
@@ -226,9 +239,13 @@ def _import(
             raise Refused(f"line {line.number}: {file}: {imported['failed']}")
         add_to_catalog(store, rows)
         reasons = {entry["reason"]: entry["rows"] for entry in imported["rejected"]}
+        if imported["ignored"]:
+            reasons["ignored"] = imported["ignored"]
+        if imported["warnings"]:
+            print(imported["warnings"], file=sys.stderr)
         count = imported["imported"]
     else:
-        reasons, count = {"already imported": listed["rows"]}, 0
+        reasons, count = {"already imported": listed["rows"] + listed["ignored"]}, 0
     why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.items())
     print(
         f"imported={count} skipped={sum(reasons.values())}" + (f" ({why})" if why else ""),

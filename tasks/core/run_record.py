@@ -135,9 +135,11 @@ class ReportOutcome(_Model):
 class ImportCounts(_Model):
     """What an import of all that is new came to."""
 
-    imported: int = Field(description="Rows that became events.")
+    imported: int = Field(description="Rows that became events, readings of a day, or prices.")
     skipped: int = Field(description="Rows that did not.")
-    skipped_by_reason: dict[str, int]
+    skipped_by_reason: dict[str, int] = Field(
+        description="'ignored' are rows of meter data and price files that are none of ours."
+    )
     files_imported: int
     files_failed: list[FailedFile]
 

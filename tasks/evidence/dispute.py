@@ -78,7 +78,7 @@ def put_bundle(store: ObjectStore, explained: Explained) -> str:
 
 
 def bundle(explained: Explained) -> bytes:
-    """Return the zip: HOW-TO-CHECK.md, and what it speaks of."""
+    """Return the zip: how to check the statement, and all that this refers to."""
     changes = [(recorded_change(line), line) for line in explained.pins.registry.splitlines()]
     names = _names(explained, [change for change, _ in changes])
     case = _renamed(explained.explanation, names)
@@ -248,7 +248,7 @@ def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
-    """Return of the run record what is about the run as a whole, or about this site's files."""
+    """Return what the run record has about the run as a whole, and about this site's files."""
     record = explained.pins.record
     return {
         "key": explained.pins.key,

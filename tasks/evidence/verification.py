@@ -37,7 +37,7 @@ _SHOWN_DIFFERENCES = 5
 
 @dataclass(frozen=True)
 class Pinned:
-    """All that a run's settlement was a function of, and the run's record with its key.
+    """All inputs of a run's settlement, and the run's record with its key.
 
     `files`, `meter_files` and `price_files` are the catalog's rows of the files that counted,
     `registry` the lines of its log.
@@ -125,10 +125,10 @@ def read_report(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -
 
 
 def revision_of(key: str, published: bytes) -> int:
-    """Return the revision number that a report gives itself.
+    """Return the revision number that is in a report.
 
     Raises:
-        Refused: it gives none, so this program did not write it.
+        Refused: there is none in it, so this program did not write it.
     """
     try:
         return int(json.loads(published)["settlement"]["revision"])
@@ -157,8 +157,8 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
     """Find again what a run's record names.
 
     Raises:
-        Refused: the record, a file's rows or lines of the registry are gone, or are not those of
-            then.
+        Refused: the record, a file's rows or lines of the registry are gone, or are no longer those
+            of the run.
     """
     record = read_run_record(store, run_record)
     if not isinstance(record, SettledRunRecord):

@@ -13,6 +13,7 @@ from polars._typing import PolarsDataType
 
 from tasks.core import keys
 from tasks.core.errors import LostRace, Refused
+from tasks.core.inbox import inbox_key
 from tasks.io.object_store import ObjectStore, ObjectVersion
 
 SCHEMA: dict[str, PolarsDataType] = {
@@ -34,7 +35,8 @@ SCHEMA: dict[str, PolarsDataType] = {
     "identified": pl.Int64,  # its events that say which event they are
     "open": pl.Int64,  # rows of a list of rejected rows that are as they were: neither of `rows`
     "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),  # but corrections
-    "kind": pl.String,  # of KINDS; a meter file's rows are its 300 rows, in place of events
+    # One of KINDS. The rows and `events` of a meter file are its 300 rows, of a price file its prices.
+    "kind": pl.String,
     "ignored": pl.Int64,  # rows that are none of ours: neither of `rows`
     "warnings": pl.String,  # what else is to be said of the file
 }
@@ -53,6 +55,23 @@ class Kind:
     folder: str
     suffixes: tuple[str, ...]
     reader: int
+
+    def has_name(self, key: str) -> bool:
+        """Say whether an object of this name in its folder is read."""
+        return key.lower().endswith(self.suffixes)
+
+    def require_name(self, key: str) -> None:
+        """Refuse a name that would not be read.
+
+        Raises:
+            Refused: it is one.
+        """
+        if not self.has_name(key):
+            *others, last = self.suffixes
+            raise Refused(
+                f"{key} would not be read: names in {self.folder} end in {', '.join(others)} or "
+                f"{last}"
+            )
 
 
 EVENTS = Kind("events", keys.EVENTS, (".csv", ".csv.gz", ".csv.zst"), reader=2)
@@ -91,6 +110,20 @@ def kind_of(key: str) -> Kind:
     return next(kind for kind in KINDS if key.startswith(kind.folder))
 
 
+def upload_key(name: str) -> str:
+    """Return the key of a file to upload, from its name as `inbox_key` takes it.
+
+    It is an event file unless its name begins with another kind's folder.
+
+    Raises:
+        Refused: it is no name, or one that would not be read.
+    """
+    kind = next((kind for kind in KINDS if name.strip().startswith(kind.folder)), EVENTS)
+    key = inbox_key(kind.folder, name)
+    kind.require_name(key)
+    return key
+
+
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     """Return what is in the inbox now: a listing for each kind and a read of the catalog.
 
@@ -100,7 +133,7 @@ def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
             beginning, below it in each of them.
     """
     found = [version for listed in _folders(folder) for version in store.versions(listed)]
-    versions = [v for v in found if v.key.lower().endswith(kind_of(v.key).suffixes)]
+    versions = [v for v in found if kind_of(v.key).has_name(v.key)]
     return Inbox(versions, _with_rows(versions, read_catalog(store)[0]))
 
 

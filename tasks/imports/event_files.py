@@ -79,7 +79,7 @@ def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
 
     Raises:
         Unreadable: too many rows would be rejected.
-        AssertionError: a line was neither; that is a fault of ours, and nothing is imported.
+        AssertionError: a line was neither. That is a fault of this program; nothing is imported.
     """
     faults = Faults([NO_FAULTS])
     good = [good_rows(file, number, timezone, faults) for number, file in enumerate(files)]

@@ -258,8 +258,8 @@ def _are_discharges(texts: pl.Series) -> pl.Series:
 def _decimals(texts: pl.Series, dtype: pl.Decimal) -> pl.Series:
     """Read plain decimals; null for all else.
 
-    A bare cast would take 1e3, and round a seventh decimal away in silence. Neither is possible
-    in 7 characters without an e, as most are: of those it makes nulls where there is no number.
+    A bare cast would accept 1e3, and would round a seventh decimal away without a word. Neither is
+    possible in 7 characters without an e, as most are: there it gives null for what is no number.
     """
     whole_digits = dtype.precision - dtype.scale
     longest = cast(int | None, texts.str.len_bytes().max())
@@ -348,6 +348,6 @@ def _market_moments(
 
 
 def _where(mask: pl.Series, then: pl.Series, otherwise: pl.Series | None = None) -> pl.Series:
-    """Take values where the mask is true, and others, or null, where it is not or is null."""
+    """Take values where the mask is true; others, or null, where it is false or null."""
     rest = pl.Series([None], dtype=then.dtype) if otherwise is None else otherwise
     return then.zip_with(mask.fill_null(False), rest)

@@ -25,6 +25,8 @@ from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.workspace import workspace
 
 ROW_GROUP = 8192  # rows: some megabytes, where the default would hold 1 GB of readings in memory
+# An object with more in its rejected rows is not read to its end: all of them are held in memory.
+MOST_REJECTED_BYTES = 64 << 20
 _PARALLEL_READS = 16
 
 
@@ -74,6 +76,11 @@ class _Outcome:
     ignored: int = 0
     rejected: list[pl.DataFrame] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def rejected_bytes(self) -> int:
+        """Return how much there is in the rejected rows."""
+        return sum(int(rows["row"].str.len_bytes().sum()) for rows in self.rejected)
 
 
 def import_members(store: ObjectStore, form: Format, objects: list[ObjectVersion]) -> pl.DataFrame:
@@ -152,14 +159,20 @@ def _read(form: Format, version: ObjectVersion, number: int, path: Path) -> _Out
                 )
             )
             outcome.warnings += rows.warnings
+            if outcome.rejected_bytes > MOST_REJECTED_BYTES:
+                raise Unreadable(
+                    f"{member.name}: too many rows of it and of the files before it would be "
+                    "rejected; correct them, or upload the files one by one to see each row"
+                )
     except (OSError, MemoryError):
         raise
     except Exception as problem:
         said = str(problem) if isinstance(problem, Unreadable) else sentence_of(problem)
         for part in outcome.parts:
             part.unlink(missing_ok=True)
-        # What messages say is what the catalog's row is about; its key need not be said again.
-        outcome = _Outcome(outcome.sha256, said.removeprefix(f"{version.key}: "))
+        # The catalog's row says which object it is about.
+        said = said.removeprefix(f"{version.key}: ").removeprefix(f"{version.key}/")
+        outcome = _Outcome(outcome.sha256, said)
     shutil.rmtree(unpacked)
     path.unlink()
     return outcome

@@ -51,6 +51,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 from polars.io.plugins import register_io_source
 
+from tasks.core.errors import Unreadable
 from tasks.imports.nem12_records import LETTERS, MAX_MICRO_KWH, Run, quality_text, read_day
 from tasks.imports.nem12_structure import Structure, read_lines, read_structure, require_text
 
@@ -128,6 +129,8 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 _UNCLEAN_BODY = r"[^0-9.,]|\.[0-9]*\.|\.[0-9]{7}|[0-9]{10}|,,|\.,|^,|[.,]$"
 _CLEAN_TAIL = r'^([AEFSV](?:[0-9]{2})?),[^,"]*,[^,"]*,((?:[0-9]{12}(?:[0-9]{2})?)?) *(?:,|\r?$)'
 _ROW_GROUP = 8192  # days: 20 MB of values, where the default would hold 1 GB and more in memory
+# A file with more in its rejected rows is not read to its end: all of them are held in memory.
+MOST_REJECTED_BYTES = 64 << 20
 _THREADS = 2
 _IS_QUICK = True  # tests turn it off, to hold the slow way against the quick one
 
@@ -166,7 +169,8 @@ def import_nem12(
         member: what the `member` column says.
 
     Raises:
-        Unreadable: it is not NEM12. The message says what it is.
+        Unreadable: it is not NEM12, or too much of it would be rejected. The message says what it
+            is.
     """
     require_text(path, key)
     structure = read_structure(path, key, modified)
@@ -174,6 +178,8 @@ def import_nem12(
     _days_of(path, outcome).with_columns(member=pl.lit(member)).sink_parquet(
         readings, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP
     )
+    if outcome.has_too_many:
+        raise Unreadable(f"{key}: {outcome.another_format()}")
     rejected = pl.concat([*outcome.rejected, outcome.others_rejected()]).sort("line")
     days_rejected = rejected.filter(pl.col("record") == "300")
     ignored: Counter[str] = Counter()
@@ -249,8 +255,32 @@ class _Outcome:
     rejected: list[pl.DataFrame] = field(
         default_factory=lambda: [pl.DataFrame(schema=REJECTED_SCHEMA)]
     )
+    rejected_bytes: list[int] = field(default_factory=list)
+    reasons: list[tuple[str, int]] = field(default_factory=list)  # of days, in each batch
     days: list[tuple[date, date]] = field(default_factory=list)  # first and last of each batch
     unused_rests: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def has_too_many(self) -> bool:
+        """Say whether there is more in rejected rows than is kept."""
+        return sum(self.rejected_bytes) > MOST_REJECTED_BYTES
+
+    def another_format(self) -> str:
+        """Say what is wrong with a file that has too many rejected rows."""
+        reasons: Counter[str] = Counter()
+        for reason, number in self.reasons:
+            reasons[reason] += number
+        most = max(sorted(reasons), key=reasons.__getitem__)
+        return (
+            f"{reasons.total():,} of its {self.structure.days:,} days would be rejected, most of "
+            f"them since {REASONS[most]}; correct the file, or split it to see each row"
+        )
+
+    def _reject(self, days: pl.DataFrame) -> None:
+        self.reasons += days["reason"].value_counts().rows()
+        self.rejected_bytes.append(int(days["row"].str.len_bytes().sum()))
+        if not self.has_too_many:
+            self.rejected.append(days)
 
     def read(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Turn the 300 rows among lines (row, line) into readings; keep count of the others."""
@@ -284,7 +314,7 @@ class _Outcome:
         if rows.is_empty():
             return
         rests = self.structure.rests
-        self.rejected.append(
+        self._reject(
             rows.select(
                 pl.lit("300").alias("record"),
                 (pl.col("row") + 1).alias("line"),
@@ -330,7 +360,7 @@ class _Outcome:
             else:
                 text = _joined(line, rests, "\n")
                 rejected.append(("300", row + 1, reason, channel.nmi, channel.suffix, day, text))
-        self.rejected.append(pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row"))
+        self._reject(pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row"))
         return pl.DataFrame(readings, schema=_DAYS_SCHEMA, orient="row")
 
     def others_rejected(self) -> pl.DataFrame:

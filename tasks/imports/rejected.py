@@ -76,7 +76,7 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
                 .then(pl.col("given_id").str.strip_chars())
                 .alias("given_id"),
                 "content",
-                # Of a row with too many fields nobody knows which is which.
+                # In a row with too many fields, which one is which cannot be known.
                 *(
                     pl.when(pl.col("reason") != "fields")
                     .then(pl.col(name).str.strip_chars())

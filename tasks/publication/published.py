@@ -23,7 +23,7 @@ class PublishedMonth:
         return Month.parse(self.record.month)
 
     def last_revision(self, vpp: str) -> int:
-        """Return the highest number of any revision of a VPP, also of one that is in no record."""
+        """Return the highest revision number of a VPP, even of one that is in no record."""
         start = keys.report(self.month, vpp).removesuffix(".json") + "/r"
         names = (key[len(start) : -5] for key in self.objects if key.startswith(start))
         return max(
@@ -68,7 +68,7 @@ def read_same_settlement(
 ) -> SettledRunRecord | None:
     """Return the record of the run that settled the month from these inputs.
 
-    None where the last settlement of all VPPs had others, or not all of it is published.
+    None if the last settlement of all VPPs had other inputs, or if not all of it is published.
     """
     last = published.record.last_settlement
     if last is None or last.inputs != inputs_digest:

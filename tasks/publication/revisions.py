@@ -163,7 +163,7 @@ def _is_published(store: ObjectStore, month: Month, report: Report) -> bool:
 def _differences(
     store: ObjectStore, published: PublishedMonth, record: MonthRecord, settlement: Settlement
 ) -> dict[str, Difference]:
-    """Return how claimed revisions differ from the current reports, by VPP; nothing of first ones.
+    """Return how claimed revisions differ from the current reports, by VPP; not of first ones.
 
     What the current ones rest on is in the records of their runs.
     """

@@ -24,7 +24,7 @@ from tasks.runs.run import Run
 
 
 def task_runner() -> TaskRunner[PrefectFuture[Any]]:
-    """Return what runs the imports of a flow, by the settings.
+    """Return the task runner of the settings, which runs the imports of a flow.
 
     Threads by default, two of them: Polars and DuckDB use all cores themselves, and the second
     import reads from S3 while the first one parses. Dask and Ray put each import on another
@@ -51,7 +51,7 @@ def open_store() -> ObjectStore:
 
 
 def month_or_previous(month: str) -> Month:
-    """Return the month asked for, or the one before the run's scheduled time in market time.
+    """Return the month that was given, or the one before the run's scheduled time in market time.
 
     A run that starts late, after downtime or at a retry, keeps its scheduled time, and so settles
     the month that it was meant to.
@@ -96,8 +96,8 @@ def settlement_run(
 def _one_at_a_time(month: Month) -> Iterator[None]:
     """Wait while another run settles this month, whatever flow it was started by.
 
-    For order in the history only: what is published is right without it. A holder that dies loses
-    its place when its lease runs out.
+    This only keeps the history in order; what is published is right without it. The place of a run
+    that dies is free when its lease runs out.
     """
     name = f"settle-{month}"
     with get_client(sync_client=True) as client:

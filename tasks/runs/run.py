@@ -32,7 +32,7 @@ _SOFTWARE = ("vpp-settlement", "prefect", "polars", "duckdb", "boto3")
 class Run:
     """One settlement run of a month. Its record grows with its stages.
 
-    `inputs` and `differences` are for showing: those of the last round.
+    `inputs` and `differences` are for the summary: those of the last round.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Run:
         run_logger().info("run record: %s", self.key)
 
     def record_now(self, **facts: Any) -> RunRecord:
-        """Return the record with the time that has passed, and with other facts."""
+        """Return the record with the seconds so far, and with these facts."""
         seconds = round((datetime.now(UTC) - self.record.started).total_seconds(), 1)
         return self.record.model_copy(update={"seconds": seconds, **facts})
 

@@ -40,7 +40,7 @@ def is_in_flow_run() -> bool:
 
 
 def run_logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
-    """Return what logs the facts of a run: Prefect's logger of the run, where there is one."""
+    """Return the logger of this run: Prefect's, where there is one."""
     if not is_in_flow_run():
         return logging.getLogger("vpp")
     from prefect import get_run_logger

@@ -35,7 +35,7 @@ from tasks.settlement.settlement import Settlement
 
 @stage("list the inbox")
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
-    """List what is in a folder of the inbox, and what of it is imported."""
+    """List the files in a folder of the inbox, and which of them are imported."""
     inbox = catalog.list_inbox(store, folder)
     run_logger().info(
         "%d files in %s, %d of them new",
@@ -111,7 +111,7 @@ def read_published(store: ObjectStore, month: Month) -> PublishedMonth:
 def select_inputs(
     store: ObjectStore, month: Month, inbox: Inbox, request: SettlementRequest
 ) -> MonthInputs:
-    """Find what of the inbox counts for a month; list its rejected rows, before it is refused."""
+    """Find which files count for a month; list its rejected rows, before it can be refused."""
     selected = inputs.select_inputs(store, store.settings, month, inbox, request.as_of)
     run_logger().info(
         "%d files, %d rows: %d rejected",

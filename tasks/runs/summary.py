@@ -238,7 +238,7 @@ def show_explanation(explanation: Explanation) -> None:
 
 
 def announce_settlement(run: Run) -> None:
-    """Emit `vpp.settlement.published`, or what else became of the run."""
+    """Emit `vpp.settlement.published`, or the event of the run's other outcome."""
     fields = (
         "reports",
         "reason",

@@ -2,7 +2,7 @@
 
 The statements of `sql/` run in the order of BUILD; each file says which steps of the rule it is.
 Step 8 (cents that add up) is `allot`, between them. Then the checks: queries that return the rows
-that fail. Nothing leaves here unless all of them return none.
+that fail. Nothing is returned unless none of them returns a row.
 
     registry log -> spans -> vpp_days, site_days, meter_basis, meter_sites
     meter data   -> meter_daily (settlement/meter.py)
@@ -97,7 +97,7 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class AllocationInputs:
-    """What an allocation is a function of.
+    """All inputs of an allocation.
 
     `files` has one row per inbox object that counts (FILES_SCHEMA), `daily` are the imports' daily
     sums, each named <import id>.parquet. `corrections` are events that count in the place of a
@@ -215,7 +215,7 @@ def load(
 
 
 def load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
-    """Make the table `what_if`: one row per VPP whose terms are not to be those of the registry."""
+    """Make the table `what_if`: one row per VPP with assumed terms in place of the registry's."""
     names = list(WhatIf.model_fields)
     terms = [assumed.model_dump(mode="json") for assumed in what_if]
     connection.execute(

@@ -62,7 +62,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class MonthInputs:
-    """All that a month is settled from.
+    """Everything that a month is settled from.
 
     `files` has the catalog's rows of the event files that count, with `events` and `rejected_rows`
     of the month, `meter_files` those of the meter files in the same way, and `price_files` those of
@@ -96,7 +96,7 @@ class MonthInputs:
 
     @cached_property
     def digest(self) -> str:
-        """Name all that the reports on all VPPs are a function of, this program included."""
+        """Return the digest of all that the reports are a function of, this program included."""
         digest = sha256(f"{self.month} {self.timezone} {_program()}".encode())
         for files in (self.files, self.meter_files, self.price_files):
             for file in files.select("key", "etag", "import_id", "source").iter_rows():
@@ -204,7 +204,7 @@ def _over(files: pl.DataFrame, noun: str, rejected: int, rows: int, limit: float
 
 @cache
 def _program() -> str:
-    """Name the version of this program: all files of `tasks`, and the engines."""
+    """Return the version of this program: all files of `tasks`, and the engines."""
     files = (path for path in PROGRAM.rglob("*") if path.suffix in {".py", ".sql"})
     sources = sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
     return f"{sources} {version('duckdb')} {version('polars')} {version('pydantic')}"
@@ -213,7 +213,7 @@ def _program() -> str:
 def select_inputs(
     store: ObjectStore, settings: Settings, month: Month, inbox: Inbox, as_of: datetime
 ) -> MonthInputs:
-    """Find what of the inbox counts for a month, and list its rejected rows in `rejected/`.
+    """Find which files of the inbox count for a month, and list its rejected rows in `rejected/`.
 
     Raises:
         Refused: an object is not imported yet.
@@ -319,7 +319,7 @@ def _duplicates(files: pl.DataFrame) -> list[DuplicateFile]:
 def _put_list(store: ObjectStore, month: Month, rejected: pl.DataFrame, path: Path) -> None:
     """Put rejected rows where they can be corrected, unless they are there already.
 
-    As an event file that corrects them once its values are right.
+    The list is an event file that corrects them once its values are right.
     """
     at_stake = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
     rejected.select(
@@ -369,7 +369,7 @@ def _distinct(files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _touches(month: Month) -> pl.Expr:
-    """Say of a file whether its days touch the month, or all its rows' dates are unreadable."""
+    """Say whether a file's days touch the month, or none of its dates can be read."""
     first_day, last_day = pl.col("first_day"), pl.col("last_day")
     return (first_day.is_null() | (first_day <= month.last_day)) & (
         last_day.is_null() | (last_day >= month.first_day)
@@ -379,7 +379,7 @@ def _touches(month: Month) -> pl.Expr:
 def _failed(files: pl.DataFrame, month: Month, timezone: str) -> list[FailedFile]:
     """Return the files that could not be read and could hold events of the month.
 
-    Nobody knows which days such a file is about; but one that was last written before the month
+    Which days such a file is about cannot be known. But one that was last written before the month
     began cannot be about it.
     """
     began = datetime.combine(month.first_day, time(), ZoneInfo(timezone)).astimezone(UTC)

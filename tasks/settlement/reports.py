@@ -16,7 +16,7 @@ from tasks.settlement.meter import ranges_of
 def reports_on(
     connection: duckdb.DuckDBPyConnection, month: Month, vpps: Sequence[str]
 ) -> list[Report]:
-    """Return the reports on the VPPs named (all, where none is), as revision 1, in order of id.
+    """Return the reports on these VPPs (empty: on all), as revision 1, in order of id.
 
     Raises:
         Refused: a named VPP is unknown.
@@ -67,7 +67,7 @@ def _meters(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
 
 
 def _vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
-    """Return the ids of the VPPs to report on, in order; names and ids are taken."""
+    """Return the ids of the VPPs to report on, in order; names and ids are accepted."""
     existing = connection.execute("select vpp, name from vpp_statements order by vpp").fetchall()
     ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
     if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:

@@ -11,7 +11,7 @@ d  the floor: `cat file > /dev/null`, and Polars' CSV parser counting bytes.
 
 Prints seconds, the ratio to (a), and the peak memory of the process that did it. Ours are the
 stages that the run record has: import, settle, publish. What Prefect adds to them on a running
-server stands in a column of its own; its start, and that of Python, are in neither.
+server is in a column of its own; its start, and that of Python, are in neither.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""import-events: what is new is taken in once, and everything that is not has its reason."""
+"""import-events: what is new is imported once, and everything that is not has its reason."""
 
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from flows.ingest import import_events
+from flows.ingest import import_events, request_upload
 from tests.flows.polling import task_runs
-from tests.flows.sample import EVENTS, bytes_at, end, keys, run
+from tests.flows.sample import EVENTS, bytes_at, end, keys, refusal, run
 from tests.through_s3 import HEADER, Place
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -67,7 +67,7 @@ def test_only_what_is_below_the_prefix_is_taken(place: Place, client: SyncPrefec
     assert state.result() == result(imported=2, files_imported=1)
     id = state.state_details.flow_run_id
     assert id is not None
-    assert client.read_flow_run(id).name == "import events/2025-09/"
+    assert client.read_flow_run(id).name == "import 2025-09/"
     assert [run.name for run in task_runs(client, id, "import events/2025-09/a.csv")] != []
     rest = run(import_events)
     assert rest == result(
@@ -115,3 +115,56 @@ def test_a_replaced_file_is_taken_in_again(place: Place) -> None:
     run(import_events)
     place.put("a.csv", EVENTS[:1])
     assert run(import_events) == result(imported=1, files_imported=1)
+
+
+NEM12 = f"""100,NEM12,202604010900,MDP,RETAILER
+200,6001000001,E1Q1,1,E1,N1,M1,kWh,30,
+300,20260301,{",".join(["1.5"] * 48)},A,,,20260302120000,
+300,20260302,{",".join(["1.5"] * 47)},A,,,20260302120000,
+200,6001000001,E1Q1,1,Q1,N1,M1,kvarh,30,
+300,20260301,{",".join(["1.5"] * 48)},A,,,20260302120000,
+900
+"""
+PRICES = "REGION,SETTLEMENTDATE,TOTALDEMAND,RRP,PERIODTYPE\nSA1,2026/03/01 00:05:00,1,9.5,TRADE\n"
+
+
+def test_meter_data_and_prices_are_taken_in_beside_events(place: Place) -> None:
+    place.put("2026/a.csv", EVENTS)
+    place.store.write("meter-data/2026/a.csv", NEM12.encode())
+    place.store.write("prices/2026/a.csv", PRICES.encode())
+    place.store.write("prices/b.csv", PRICES.encode())
+    only_prices = run(import_events, "prices/2026/")
+    assert only_prices == result(imported=1, files_imported=1)
+    reasons = {"already imported": 1, "count": 1, "ignored": 1}
+    found = run(import_events, "2026/")
+    assert found == result(imported=3, skipped=3, skipped_by_reason=reasons, files_imported=2)
+    reasons = {"already imported": 6}
+    found = run(import_events)
+    assert found == result(imported=1, skipped=6, skipped_by_reason=reasons, files_imported=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("2025-09/a.csv.gz", "events/2025-09/a.csv.gz"),
+        ("events/a.csv", "events/a.csv"),
+        ("meter-data/2025-09/a.zip", "meter-data/2025-09/a.zip"),
+        ("prices/a.CSV", "prices/a.CSV"),
+    ],
+)
+def test_a_file_of_each_kind_can_be_uploaded(place: Place, name: str, key: str) -> None:
+    url = end(request_upload, name).message
+    assert url
+    assert f"/{place.settings.prefix}{key}?" in url
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.zip", "events/a.zip would not be read: names in events/ end in .csv, .csv.gz or"),
+        ("prices/a.gz", "prices/a.gz would not be read: names in prices/ end in .csv or .zip"),
+        ("prices/../a.csv", "name: 'prices/../a.csv' is no name in prices/"),
+    ],
+)
+def test_a_name_that_would_not_be_read_is_refused(place: Place, name: str, message: str) -> None:
+    assert message in refusal(request_upload, name)

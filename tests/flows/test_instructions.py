@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,54 @@ def test_rejected_rows_are_counted_as_skipped_and_stop_nothing(
     found = program(f"{VPP}{SITE}Import Events: {path}\n{REPORT}")
     assert found.errors == "imported=1 skipped=2 (1 date, 1 missing)\n"
     assert found.report["totals"]["total_revenue"] == 0.75
+
+
+def test_meter_data_and_prices_are_imported_too(
+    program: Program, place: Place, tmp_path: Path
+) -> None:
+    values = ",".join(["1.5"] * 48)
+    nem12, prices = tmp_path / "a.csv", tmp_path / "a.zip"
+    nem12.write_text(
+        "200,6001000001,E1,1,E1,N1,M1,kWh,30,\n"
+        f"300,20260301,{values},A,,,20260302120000,\n300,20260302,{values},?,,,,\n"
+        f"200,6001000001,E1,1,Q1,N1,M1,kvarh,30,\n300,20260301,{values},A,,,,\n"
+    )
+    with zipfile.ZipFile(prices, "w") as archive:
+        archive.writestr(
+            "a.csv",
+            "C,AEMO\nI,TRADING,PRICE,3,SETTLEMENTDATE,REGIONID,RRP\n"
+            "D,TRADING,PRICE,3,2026/03/01 00:05:00,SA1,57.31\nC,END OF REPORT,99\n",
+        )
+    lines = f"Import Meter Data: {nem12}\n" * 2 + f"import prices: {prices}\n"
+    assert program(lines).errors == (
+        "imported=1 skipped=2 (1 quality, 1 ignored)\n"
+        "imported=0 skipped=3 (3 already imported)\n"
+        "prices/a.zip/a.csv: line 4 says that it has 99 lines, and it has 4; it may have been cut\n"
+        "imported=1 skipped=0\n"
+    )
+    assert keys(place, "meter-data/") == ["meter-data/a.csv"]
+    assert keys(place, "prices/") == ["prices/a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("Events", "a.txt", "line 1: events/a.txt would not be read: names in events/ end in "),
+        ("Prices", "a.gz", "line 1: prices/a.gz would not be read: names in prices/ end in "),
+        ("Meter Data", "a.csv", "line 1: {path}: not NEM12: it has neither a 100 row"),
+        ("Prices", "a.csv", "line 1: {path}: no price file: its first row "),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(
+    program: Program, place: Place, tmp_path: Path, kind: str, name: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"{HEADER}{EVENTS[0]}\n")
+    found = program(f"Import {kind}: {path}\n")
+    assert found.status == 2
+    assert found.errors.startswith(message.format(path=path))
+    for folder in ("events/", "meter-data/", "prices/"):
+        assert keys(place, folder) == []
 
 
 def test_two_files_of_the_same_name_both_count(program: Program, tmp_path: Path) -> None:

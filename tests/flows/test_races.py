@@ -19,7 +19,7 @@ NEWER = [*EVENTS, "9876543210,2025-09-03,Discharge,1,100"]
 
 
 def publish_newer(place: Place, rows: list[str] = NEWER) -> None:
-    """Do what another machine might do meanwhile: settle and publish with other events."""
+    """Do what another machine might do in the meantime: settle and publish with other events."""
     place.put("events_file.csv", rows)
     while True:
         try:

@@ -12,7 +12,7 @@ from tasks.runs import stages
 from tasks.runs.stage import Stage
 from tests.flows.failing_s3 import Proxy
 from tests.flows.polling import task_runs
-from tests.flows.sample import TOTALS, bytes_at, end, json_at, keys, lay_out, refusal
+from tests.flows.sample import EVENTS, TOTALS, bytes_at, end, json_at, keys, lay_out, refusal
 from tests.through_s3 import Place
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "quick")
@@ -128,8 +128,9 @@ def test_missing_rights_are_not_tried_again(
 
 def test_bad_data_is_not_tried_again(place: Place, client: SyncPrefectClient) -> None:
     lay_out(place)
-    place.store.write("events/broken.csv", b"x\n")
+    place.put("again.csv", EVENTS[:1])  # a row that stands in two files
     state = end(settle_month, "2025-09")
+    assert state.is_failed()
     assert state.state_details.flow_run_id is not None
     runs = task_runs(client, state.state_details.flow_run_id, "settle 2025-09")
     assert [(run.state_name, run.run_count) for run in runs] == [("Failed", 1)]
@@ -150,4 +151,4 @@ def test_a_refusal_is_still_told_when_its_record_cannot_be_written(
     lay_out(place)
     place.store.write("events/broken.csv", b"x\n")
     proxy.answer(r"PUT .*/runs/", 503, times=10_000)
-    assert "2025-09 is not settled: 1 file(s)" in refusal(settle_month, "2025-09")
+    assert "2025-09 is not settled: 1 file that could matter" in refusal(settle_month, "2025-09")
