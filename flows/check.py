@@ -1,7 +1,7 @@
 """check-settled: is last month settled? Scheduled at noon of the day of the monthly settlement.
 
 Reads the run records on S3. Fails with a sentence when no run published the month (or found it
-unchanged), which sets off the alarm for failed runs.
+unchanged), or when nothing was settled, which sets off the alarm for failed runs.
 """
 
 from prefect import flow
@@ -15,7 +15,7 @@ from tasks.runs.stage import refusals_as_sentences
 @flow(name="check-settled", flow_run_name="check that the month is settled")
 @refusals_as_sentences
 def check_settled(month: MonthOrEmpty = "") -> str:
-    """Fail unless the month is settled.
+    """Fail unless the month is settled, and from any events.
 
     Args:
         month: The month to check, YYYY-MM. Empty: the one before the scheduled time.

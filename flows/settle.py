@@ -44,6 +44,7 @@ def settle_month(
     max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
     allow_failed_imports: bool = False,
     allow_shared_rows: bool = False,
+    allow_missing: bool = False,
     preview: bool = False,
     what_if: list[WhatIf] = [],  # noqa: B006
 ) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def settle_month(
             (%). Empty: the setting VPP_MAX_REJECTED_PERCENT.
         allow_failed_imports: Publish even if a file that could matter could not be read.
         allow_shared_rows: Publish even if the same events seem to be in two files, and count both.
+        allow_missing: Publish even if the month is not over, or a VPP has no event in it.
         preview: Publish nothing. Show what would change, and the digest to close the month with.
         what_if: A preview with other terms for some VPPs, on all days of the month.
     """
@@ -69,6 +71,7 @@ def settle_month(
         "max_rejected_percent": max_rejected_percent,
         "allow_failed_imports": allow_failed_imports,
         "allow_shared_rows": allow_shared_rows,
+        "allow_missing": allow_missing,
         "preview": preview,
         "what_if": [terms.model_dump(mode="json", exclude_none=True) for terms in what_if],
     }
@@ -80,6 +83,7 @@ def settle_month(
         vpps=tuple(vpps),
         allow_failed_imports=allow_failed_imports,
         allow_shared_rows=allow_shared_rows,
+        allow_missing=allow_missing,
     )
     with settlement_run(settled_month, request, parameters) as run:
         if preview or what_if:

@@ -28,6 +28,7 @@ from tasks.io.object_store import ObjectStore, ScratchStore
 from tasks.runs import stages
 from tasks.runs.run import Run
 from tasks.runs.stage import run_logger
+from tasks.settlement.completeness import require_complete, require_over
 
 RECENT_MONTHS = 8  # that are watched, closed or not: prices are revised for 30 weeks
 ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish
@@ -40,8 +41,10 @@ def settle_and_publish(run: Run) -> None:
     may be from newer inputs, so everything is done again on top of it.
 
     Raises:
-        Refused: the inputs cannot be trusted, the month is closed, or others were faster each time.
+        Refused: the inputs cannot be trusted, or lack something; the month is not over, or it is
+            closed; or others were faster each time.
     """
+    require_over(run.month, run.record.started, run.store.settings.timezone, run.request)
     for _ in range(ROUNDS):
         published = stages.read_published(run.store, run.month)
         with run.timed("import"):
@@ -54,9 +57,11 @@ def settle_and_publish(run: Run) -> None:
             if run.request.is_whole and (
                 last := stages.read_same_settlement(run.store, published, inputs)
             ):
+                require_complete(run.month, last, last.reports or [], run.request)
                 return run.end_unchanged(inputs, last, published.record.digest)
             settlement = stages.settle(run.store, inputs, run.request)
             run.note_settlement(settlement.facts)
+            require_complete(run.month, settlement.facts, settlement.reports, run.request)
         try:
             with run.timed("publish"):
                 draft = stages.draft_revisions(run.store, published, settlement, run.key)
@@ -75,7 +80,7 @@ def preview(run: Run) -> None:
     """Settle a month and compare it with what is published; write nothing but the run's record.
 
     Files that are not imported yet are imported to a folder of this machine, which is deleted
-    afterwards.
+    afterwards. Missing data does not stop it: the summary says what would be refused.
     """
     with scratch_store(run.store) as store:
         published = stages.read_published(store, run.month)
@@ -140,10 +145,12 @@ def find_late_data(
 ) -> list[LateData]:
     """Settle closed and recent months with today's inputs; return what would change.
 
-    Nothing is written.
+    Recent are the last months up to the running one. Nothing is written.
     """
     records = stages.read_month_records(store)
-    recent = {record.month for record in records[-RECENT_MONTHS:]}
+    running = str(Month.of(datetime.now(UTC), store.settings.timezone))
+    begun = [record.month for record in records if record.month <= running]
+    recent = set(begun[-RECENT_MONTHS:])
     watched = [record for record in records if record.closing or record.month in recent]
     request = SettlementRequest(datetime.now(UTC), max_rejected_percent)
     with scratch_store(store) as scratch:
@@ -173,6 +180,11 @@ def _late_data(
     draft = stages.draft_revisions(store, published, settlement, run_record="")
     if not draft.new:
         return None
+    try:
+        require_over(month, datetime.now(UTC), store.settings.timezone, request)
+        require_complete(month, settlement.facts, settlement.reports, request)
+    except Refused as problem:
+        return LateData(month, is_closed, [], [], str(problem))
     differences = [draft.differences[vpp] for vpp in draft.new if vpp in draft.differences]
     first_reports = [vpp for vpp in draft.new if vpp not in draft.differences]
     return LateData(month, is_closed, differences, first_reports, "")

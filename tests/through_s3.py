@@ -59,9 +59,7 @@ class Place:
     def settle(self, month: str, as_of: datetime | None = None) -> Settlement:
         """Import and settle, whatever was rejected, is in two files or missing; publish nothing."""
         inputs = self.inputs(month, as_of)
-        request = SettlementRequest(
-            inputs.as_of, 100, allow_shared_rows=True, allow_missing=True
-        )
+        request = SettlementRequest(inputs.as_of, 100, allow_shared_rows=True, allow_missing=True)
         inputs.require_settleable(request)
         return settle(self.store, inputs, request)
 

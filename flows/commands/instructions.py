@@ -18,7 +18,8 @@ everything else to standard error. All lines are checked before the first takes 
 makes no sense is named, and the exit status is 2. Unless VPP_BUCKET or an S3 endpoint is set, an
 embedded S3 is used, and everything but the output is gone afterwards. No Prefect is needed.
 
-Rejected rows are counted as skipped and do not stop a report here, whatever their share.
+Rejected rows are counted as skipped and do not stop a report here, whatever their share. Nor does
+missing data, like a site without an event; what is missing is said on standard error.
 """
 
 import argparse
@@ -47,6 +48,7 @@ from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry
 from tasks.runs.run import Run
+from tasks.settlement.completeness import missing_sentences
 
 _NUMBER = re.compile(r"^\d+\s*[.):-]?\s*(?=[a-z])", re.IGNORECASE)
 _S3_IS_CONFIGURED_BY = ("VPP_BUCKET", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -254,10 +256,14 @@ def _import(
 
 
 def _report(store: ObjectStore, vpp: str, month: Month) -> bytes:
-    request = SettlementRequest(datetime.now(UTC), max_rejected_percent=100, vpps=(vpp,))
+    request = SettlementRequest(
+        datetime.now(UTC), max_rejected_percent=100, vpps=(vpp,), allow_missing=True
+    )
     run = Run(store, month, request, str(uuid4()), "line program", {"vpps": [vpp]})
     with run.recorded():
         story.settle_and_publish(run)
+    for sentence in missing_sentences(run.record, store.settings.timezone):
+        print(f"missing: {sentence}", file=sys.stderr)
     report = store.read(keys.report(month, vpp))
     assert report is not None
     return report[0]

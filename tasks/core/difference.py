@@ -192,7 +192,7 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Values]
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
     """Return values by name: {'kwh': {'actual': 1.0}} -> {'kwh.actual': 1.0}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         parts = value if isinstance(value, dict) else {"": value}
         flat |= {f"{name}.{part}".rstrip("."): inner for part, inner in parts.items()}

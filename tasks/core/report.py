@@ -98,6 +98,13 @@ class Terms(_Model):
     negative_balances: str
 
 
+class Days(_Model):
+    """Days from one to another, both included."""
+
+    first_day: date
+    last_day: date
+
+
 @with_config(ConfigDict(extra="forbid"))
 class Input(TypedDict):
     """A file with events that count in this report.
@@ -169,6 +176,11 @@ class Settlement(_Model):
     )
     reading_conflicts: list[Conflict] | SkipJsonSchema[None] = Field(
         default=None, description="Only where the same day was sent with different values."
+    )
+    days_without_events: list[Days] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only where there are any: days on which the VPP had sites, and none of them "
+        "an event.",
     )
 
 

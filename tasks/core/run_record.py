@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter,
 from typing_extensions import TypedDict  # pydantic reads the one of `typing` from Python 3.12
 
 from tasks.core.difference import Values
+from tasks.core.report import Days
 
 Outcome = Literal["published", "unchanged", "preview", "publishing", "refused", "failed"]
 _Seconds = PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(timespec="seconds"), str)
@@ -117,6 +118,41 @@ class ReadingConflict(TypedDict):
     key: str
     line: int
     place: Annotated[int, Field(description="1: this one counts.")]
+
+
+class SilentVpp(_Model):
+    """A VPP that has sites, and no event of any of them in the month."""
+
+    vpp: str
+    sites: int
+    first_day: date = Field(description="The first of the month on which it has a site.")
+    last_event: date | None = Field(
+        description="The day of the last event of its sites in the month before, if any."
+    )
+
+
+class SilentSite(_Model):
+    """A site with a battery that had events in the month before and has none in this one."""
+
+    vpp: str
+    nmi: str
+    events: int = Field(description="How many it had in the month before.")
+    last_event: date = Field(description="The day of the last one.")
+
+
+class SilentDays(_Model):
+    """Days on which a VPP has sites and none of them an event, though they have some on others."""
+
+    vpp: str
+    days: list[Days]
+
+
+class Missing(_Model):
+    """What the month lacks, of the VPPs that were reported on."""
+
+    vpps: list[SilentVpp]
+    sites: list[SilentSite] = Field(description="Of VPPs that have events.")
+    days: list[SilentDays]
 
 
 class ReportOutcome(_Model):
@@ -259,6 +295,7 @@ class SettlementFacts(InputFacts):
         default=[], description="Where DISPATCHPRICE stood in, a sentence per region and day."
     )
     reading_conflicts: list[ReadingConflict] = []
+    missing: Missing | None = Field(default=None, description="None: before this was looked for.")
 
 
 class SettledRunRecord(SettlementFacts, RunRecord):

@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.run_record import AnyRunRecord, RunRecord, parse_run_record
+from tasks.core.run_record import (
+    AnyRunRecord,
+    RunRecord,
+    SettledRunRecord,
+    parse_run_record,
+)
 from tasks.io.object_store import ObjectStore
 
 
@@ -24,12 +29,27 @@ def find_settled_run(store: ObjectStore, month: Month) -> str:
     """Return the key of the record of a run that settled a month for all VPPs.
 
     Raises:
-        Refused: no run did.
+        Refused: no run did, or those that did had nothing to settle.
     """
+    void = ""
     for key, record in read_run_records(store, str(month)):
         if record.outcome in ("published", "unchanged") and not record.parameters.get("vpps"):
-            return key
+            if _has_settled_something(record):
+                return key
+            void = key
+    if void:
+        raise Refused(
+            f"{month} was settled without any report or event ({void}); look whether VPP_BUCKET "
+            "and VPP_PREFIX are right, and whether the inbox has the month's files"
+        )
     raise Refused(f"{month} is not settled yet; run settle-month for it, or see why it was refused")
+
+
+def _has_settled_something(record: AnyRunRecord) -> bool:
+    """Say whether a run made a report, and from any events."""
+    return (
+        isinstance(record, SettledRunRecord) and bool(record.reports) and record.settled_events > 0
+    )
 
 
 def read_run_records(store: ObjectStore, month: str = "") -> Iterator[tuple[str, AnyRunRecord]]:

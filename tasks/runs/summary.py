@@ -30,6 +30,11 @@ from tasks.evidence.explanation import Explanation, markdown
 from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
 from tasks.runs.run import Run
+from tasks.settlement.completeness import (
+    missing_sentences,
+    why_incomplete,
+    why_not_over,
+)
 from tasks.settlement.inputs import MonthInputs
 
 _SHOWN_ROWS = 100
@@ -95,7 +100,12 @@ def show_settlement(run: Run) -> None:
         lines += ["", f"Digest of the month: `{record.digest}`."]
     for difference in run.differences.values():
         lines += ["", *_difference(difference)]
-    lines += ["", *_rows(record), *_rejects(run.store, run.month, record, is_preview)]
+    lines += [
+        *_missing(run),
+        "",
+        *_rows(record),
+        *_rejects(run.store, run.month, record, is_preview),
+    ]
     if record.late_data:
         lines += ["", "Late data in other months:", "", *(f"- {late}" for late in record.late_data)]
     lines += ["", "| stage | seconds |", "|---|--:|"]
@@ -133,6 +143,22 @@ def _rows(record: SettledRunRecord) -> list[str]:
         files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
         lines += ["", f"Could not be read, which the request allowed: {files}"]
     return lines
+
+
+def _missing(run: Run) -> list[str]:
+    """Say what the month lacks; in a preview, also whether it would be refused for that."""
+    record = run.record
+    assert isinstance(record, SettledRunRecord)
+    missing = missing_sentences(record, run.store.settings.timezone)
+    lines = ["", "Missing:", "", *(f"- {sentence}" for sentence in missing[:_SHOWN_ROWS])]
+    if len(missing) > _SHOWN_ROWS:
+        lines.append(f"- and {len(missing) - _SHOWN_ROWS} more; the run record has all of it")
+    if record.outcome == "preview" and (
+        why := why_not_over(run.month, record.started, run.store.settings.timezone)
+        or why_incomplete(run.month, record, record.reports or [])
+    ):
+        lines += ["", f"To publish this takes allow_missing: {why}."]
+    return lines if len(lines) > 3 else []
 
 
 def _rejects(

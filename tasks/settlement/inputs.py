@@ -66,11 +66,12 @@ class MonthInputs:
 
     `files` has the catalog's rows of the event files that count, with `events` and `rejected_rows`
     of the month, `meter_files` those of the meter files in the same way, and `price_files` those of
-    the price files, unless there is no meter data. `meter_rejected` has the month's rejected 300
-    rows (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a
-    rejected row (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected
-    (LIST_SCHEMA). `repeated_corrections` says in sentences which rows are corrected in two ways.
-    `log` is the registry's log as a whole.
+    the price files, unless there is no meter data. `last_month` has import_id and source of the
+    event files with events of the month before. `meter_rejected` has the month's rejected 300 rows
+    (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
+    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA).
+    `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
+    registry's log as a whole.
     """
 
     month: Month
@@ -80,6 +81,7 @@ class MonthInputs:
     files: pl.DataFrame
     meter_files: pl.DataFrame
     price_files: pl.DataFrame
+    last_month: pl.DataFrame
     corrections: pl.DataFrame
     rejected: pl.DataFrame
     meter_rejected: pl.DataFrame
@@ -246,6 +248,7 @@ def select_inputs(
         files=_with_counts(files, month, rejected),
         meter_files=_with_counts(meter_files, month, meter_rejected),
         price_files=price_files.with_columns(rejected_rows=pl.lit(0, pl.Int64)),
+        last_month=distinct.filter(_has_events(month.previous)).select("import_id", "source"),
         corrections=valid,
         rejected=rejected,
         meter_rejected=meter_rejected,
@@ -298,6 +301,12 @@ def _with_counts(files: pl.DataFrame, month: Month, rejected: pl.DataFrame) -> p
     return files.join(by_file, on="key", how="left", maintain_order="left").with_columns(
         pl.col("rejected_rows").fill_null(0), events.fill_null(0).alias("events")
     )
+
+
+def _has_events(month: Month) -> pl.Expr:
+    """Say of a file whether it has events of a month."""
+    of_month = pl.element().struct.field("month") == str(month)
+    return pl.col("months").list.eval(of_month).list.any().fill_null(False)
 
 
 def _rejects(rejected: pl.DataFrame) -> list[FileRejects]:

@@ -32,6 +32,7 @@ def reports_on(
     terms = by_vpp(sql("report/terms"))
     seqs = by_vpp(sql("report/registry_seq"))
     meters = _meters(connection)
+    silent = by_vpp(sql("completeness/days_without_events"))
     return [
         _report(
             month,
@@ -43,6 +44,7 @@ def reports_on(
             **terms[vpp],
             **seqs[vpp],
             **meters.get(vpp, {}),
+            **silent.get(vpp, {}),
         )
         for vpp in _vpp_ids(connection, vpps)
     ]

@@ -20,6 +20,7 @@ from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
 from tasks.core.run_record import (
     Correction,
+    Missing,
     MissingIntervals,
     ReadingConflict,
     ReadingCounts,
@@ -32,13 +33,12 @@ from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
+from tasks.settlement.completeness import find_missing
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.meter import FILES_SCHEMA as METER_FILES_SCHEMA
-from tasks.settlement.meter import MeterInputs, conflicts, days_of, stand_in_prices
+from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import reports_on
-
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
 
     Raises:
         Refused: a VPP of the request is unknown (the message names those that there are), or too
-            many of a VPP's rows are rejected, or too many intervals of its meters are missing; a
-            price is missing; a site has both events and readings on a day.
+            many of a VPP's rows are rejected, a price is missing; a site has both events and
+            readings on a day.
         CheckFailed: the books do not balance.
     """
     with workspace("settle") as folder, warehouse(folder) as connection:
@@ -82,10 +82,10 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder, request.what_if)
         _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
-        if not request.allow_missing:
-            _require_few_missing(connection, inputs.month, store.settings.max_missing_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
-        facts = _facts(inputs, files, overlaps, connection)
+        missing = find_missing(store, connection, inputs, reports, folder)
+        reported = {report.settlement.vpp_id for report in reports}
+        facts = _facts(inputs, files, overlaps, missing, reported, connection)
     return Settlement(inputs, request, reports, facts)
 
 
@@ -106,31 +106,12 @@ def _require_few_rejected(
         )
 
 
-def _require_few_missing(connection: duckdb.DuckDBPyConnection, month: Month, limit: float) -> None:
-    """Refuse a month in which too many of the expected intervals of a VPP's meters are missing."""
-    over = [
-        f"{row['vpp']}: {row['missing']:,} of {row['expected']:,} ("
-        + "; ".join(
-            f"{site['nmi']}: {site['missing']:,} on {days_of(site['days'])}"
-            for site in row["sites"][:_SHOWN]
-        )
-        + (f"; and {len(row['sites']) - _SHOWN} more sites" if row["sites"][_SHOWN:] else "")
-        + ")"
-        for row in rows(connection, sql("report/missing_intervals"))
-        if row["missing"] * 100 > limit * row["expected"]
-    ]
-    if over:
-        raise Refused(
-            f"{month} is not settled: of the intervals that a VPP's meters should have, at most "
-            f"{limit:g}% may be missing. {'; '.join(over)}. Upload the missing meter data to "
-            f"{keys.METER_DATA}, or run with allow_missing"
-        )
-
-
 def _facts(
     inputs: MonthInputs,
     files: pl.DataFrame,
     overlaps: Overlaps,
+    missing: Missing,
+    reported: set[str],
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
@@ -157,10 +138,13 @@ def _facts(
         price_files=_pinned(inputs.price_files),
         readings=ReadingCounts(**readings),
         missing_intervals=[
-            MissingIntervals(**row) for row in rows(connection, sql("report/missing_intervals"))
+            MissingIntervals(**row)
+            for row in rows(connection, sql("report/missing_intervals"))
+            if row["vpp"] in reported
         ],
         stand_in_prices=stand_in_prices(connection),
         reading_conflicts=[ReadingConflict(**row) for row in conflicts(connection)],  # type: ignore[typeddict-item]
+        missing=missing,
     )
 
 

@@ -82,8 +82,21 @@ def test_a_month_that_fails_is_named_and_does_not_stop_the_next(
 
 def test_a_range_of_one_month_for_one_vpp(place: Place) -> None:
     place.record([*REGISTRY, {"change": "create-vpp", "name": "Two", "revenue_percentage": "1"}])
+    place.put("09.csv", [discharge("2025-09-01")])
     assert run(backfill, "2025-09", "2025-09", vpps=["Two"]) == {"2025-09": "published"}
     assert keys(place, "reports/") == ["reports/2025-09/two.json", "reports/2025-09/two/r1.json"]
+
+
+def test_a_month_without_data_is_named_and_does_not_stop_the_next(place: Place) -> None:
+    place.record(REGISTRY)
+    place.put("07.csv", [discharge("2025-07-31")])
+    place.put("09.csv", [discharge("2025-09-01")])
+    assert refusal(backfill, "2025-07", "2025-09") == (
+        "1 of 3 months failed, the others are settled:\n"
+        "2025-08: 2025-08 is not settled: no event of test-vpp-one (1 site; the last one is of "
+        "2025-07-31). Put the missing files into the inbox (events/), or run settle-month with "
+        "allow_missing"
+    )
 
 
 @pytest.mark.parametrize(

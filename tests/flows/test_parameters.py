@@ -53,6 +53,7 @@ FORMS: list[tuple[Flow[..., Any], dict[str, dict[str, Any]], list[str]]] = [
             "max_rejected_percent": {"anyOf": [PERCENT, {"type": "null"}], "default": None},
             "allow_failed_imports": {"type": "boolean", "default": False},
             "allow_shared_rows": {"type": "boolean", "default": False},
+            "allow_missing": {"type": "boolean", "default": False},
             "preview": {"type": "boolean", "default": False},
             "what_if": {
                 "type": "array",

@@ -12,6 +12,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.evidence.explanation import explain
 from tasks.publication.published import read_published
+from tasks.settlement.completeness import require_complete
 from tasks.settlement.settlement import settle
 from tests.through_s3 import Place
 
@@ -42,7 +43,9 @@ def nem12(
     return "\n".join([*lines, "900"]) + "\n"
 
 
-def prices(price: str = "100.00", days: range = range(1, 32), changed: str = "") -> str:
+def prices(
+    price: str = "100.00", days: range = range(1, 32), changed: str = "2026/04/01 12:00:00"
+) -> str:
     """Write SA1's prices of days of March."""
     lines = ["I,TRADING,PRICE,3,SETTLEMENTDATE,REGIONID,RRP,LASTCHANGED"]
     for day in days:
@@ -66,7 +69,8 @@ def refusal(place: Place, **request: Any) -> str:
     asked = SettlementRequest(inputs.as_of, **({"max_rejected_percent": 5} | request))
     with pytest.raises(Refused) as refused:
         inputs.require_settleable(asked)
-        settle(place.store, inputs, asked)
+        settlement = settle(place.store, inputs, asked)
+        require_complete(MONTH, settlement.facts, settlement.reports, asked)
     return str(refused.value)
 
 
@@ -77,7 +81,7 @@ def test_readings_become_revenue_and_the_report_says_where_from(place: Place) ->
     assert report.totals.total_revenue == Decimal("148.8")
     site, other = report.sites[NMI], report.sites[OTHER]
     assert (site.basis, site.intervals_expected, site.intervals_missing) == ("meter", 1488, 0)
-    assert site.energy_by_quality_kwh == {
+    assert dict(site.energy_by_quality_kwh or {}) == {
         "actual": 1488,
         "substituted": 0,
         "final": 0,
@@ -118,8 +122,9 @@ def test_missing_readings_refuse_above_the_limit_and_name_sites_and_days(place: 
     place.put_text("meter-data/a.csv", nem12(range(1, 29)))
     assert refusal(place) == (
         "2026-03 is not settled: of the intervals that a VPP's meters should have, at most 5% may "
-        "be missing. one: 144 of 1,488 (2001000001: 144 on 2026-03-29 to 2026-03-31). Upload the "
-        "missing meter data to meter-data/, or run with allow_missing"
+        "be missing. one: 144 of 1,488 intervals of meters are missing (2001000001 144 on "
+        "2026-03-29 to 2026-03-31). Put the missing meter data into the inbox (meter-data/), or "
+        "run settle-month with allow_missing"
     )
     [report] = place.settle("2026-03").reports
     assert report.sites[NMI].intervals_missing == 144
@@ -155,7 +160,10 @@ def test_events_and_readings_on_a_day_refuse_until_the_site_says_which_count(pla
 def test_a_site_whose_basis_is_its_meter_misses_all_of_a_month_without_data(place: Place) -> None:
     change = {"change": "update-site", "nmi": OTHER, "basis": "meter"}
     place.record([change | {"effective_from": "2026-03-01"}])
-    assert f"one: 8,928 of 10,416 ({OTHER}: 8,928 on 2026-03-01 to 2026-03-31)" in refusal(place)
+    assert (
+        f"one: 8,928 of 10,416 intervals of meters are missing ({OTHER} 8,928 on 2026-03-01 to "
+        "2026-03-31)"
+    ) in refusal(place)
 
 
 def test_readings_of_no_vpp_are_counted_and_listed(place: Place) -> None:
