@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from time import monotonic
+from resource import RUSAGE_SELF, getrusage
+from time import monotonic, process_time
 from uuid import uuid4
 
 from flows import story
@@ -126,9 +127,10 @@ if __name__ == "__main__":
             f"{count:,} sites, {written / 1e6:,.0f} MB of NEM12, in {monotonic() - started:.0f} s"
         )
         for _ in range(2):
-            started = monotonic()
+            started, used = monotonic(), process_time()
             settled = settle(place)
             print(
                 f"{settled.record.outcome}: {monotonic() - started:.1f} s, "
-                f"{settled.record.stages_seconds}"
+                f"{process_time() - used:.1f} s of CPU, {settled.record.stages_seconds}; at most "
+                f"{getrusage(RUSAGE_SELF).ru_maxrss // 1024:,} MB with the S3 server"
             )

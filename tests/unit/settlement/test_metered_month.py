@@ -1,16 +1,22 @@
 """A month with meter data, from S3 to report: what is refused, what is said, and why it changed."""
 
+import io
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
+import duckdb
 import pytest
 
 from tasks.core.difference import Difference
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
+from tasks.evidence.dispute import bundle
 from tasks.evidence.explanation import explain
+from tasks.evidence.tables import put_tables
 from tasks.publication.published import read_published
 from tasks.settlement.completeness import require_complete
 from tasks.settlement.settlement import settle
@@ -250,3 +256,80 @@ def test_an_explanation_goes_down_to_the_interval(place: Place) -> None:
         "value_cents": "10",
         "is_cost_only": False,
     }
+
+
+def test_a_bundle_has_the_readings_and_names_no_other_site(place: Place) -> None:
+    place.store.delete("meter-data/a.csv")
+    place.put_text(f"meter-data/{OTHER}.csv", nem12() + nem12(nmi=OTHER))
+    place.publish("2026-03")
+    [explained] = explain(place.store, MONTH, "one", [NMI])
+    with ZipFile(io.BytesIO(bundle(explained))) as zip_file:
+        files = {name: zip_file.read(name).decode() for name in zip_file.namelist()}
+    assert "events.csv" not in files
+    header, first, *others = files["readings.csv"].splitlines()
+    assert header.startswith("nmi,day,interval,interval_end,event_type,suffix,serial,energy_kwh,")
+    assert first == (
+        f"{NMI},2026-03-01,1,2026-03-01 00:30,Discharge,B1,M1,1,A,10,10,false,"
+        "file 1 (its name is another site's),,3,prices/a.csv"
+    )
+    assert len(others) == 1487
+    assert [name for name, text in files.items() if OTHER in text] == []
+    assert "`readings.csv` has all 1488 readings of the meter" in files["HOW-TO-CHECK.md"]
+
+
+def test_month_tables_have_readings_and_prices_and_no_file_of_this_machine(
+    place: Place, tmp_path: Path
+) -> None:
+    place.publish("2026-03")
+    found = place.store.read(put_tables(place.store, MONTH))
+    assert found is not None
+    path = tmp_path / "month.duckdb"
+    path.write_bytes(found[0])
+    with duckdb.connect(str(path), read_only=True) as connection:
+        readings = connection.execute(
+            "select count(*), sum(list_sum(micro_kwh)) from readings where nmi = $nmi",
+            {"nmi": NMI},
+        ).fetchall()
+        [[prices]] = connection.execute("select count(*) from prices").fetchall()
+        columns = connection.execute(
+            "select table_name from information_schema.columns where column_name = 'filename'"
+        ).fetchall()
+    assert (readings, prices, columns) == ([(31, 31 * 48 * 10**6)], 31 * 288, [])
+
+
+def test_a_month_beyond_what_can_be_computed_is_refused_and_names_the_site(place: Place) -> None:
+    rows = [f"{OTHER},2026-03-01,Discharge,999999999,999999"] * 200
+    place.put("events.csv", rows)
+    assert refusal(place) == (
+        "energy or tariff: the events of one are worth more than 1,600 trillion AUD, those of its "
+        f"site {OTHER} alone 1,999,997,998,000,002 AUD. Correct their units: energy is in kWh, a "
+        "tariff in cents per kWh"
+    )
+
+
+@pytest.mark.parametrize(
+    ("worths", "cents"),
+    [
+        (("0.5",), 1),  # halves go away from zero
+        (("0.499999",), 0),
+        (("-0.5",), -1),
+        (("-0.499999",), 0),
+        (("1.499999", "-0.999999"), 1),
+        (("999999999.5",), 10**9),
+    ],
+)
+def test_sixths_are_rounded_to_a_cent_halves_away_from_zero(
+    worths: tuple[str, ...], cents: int
+) -> None:
+    place = Place()
+    place.record(REGISTRY)
+    kinds = ["Charge" if worth.startswith("-") else "Discharge" for worth in worths]
+    place.put(
+        "events.csv",
+        [
+            f"{NMI},2026-03-01,{kind},{worth.lstrip('-')},1"
+            for kind, worth in zip(kinds, worths, strict=True)
+        ],
+    )
+    [report] = place.settle("2026-03").reports
+    assert report.totals.total_revenue == Decimal(cents) / 100
