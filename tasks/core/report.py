@@ -156,7 +156,8 @@ class Settlement(_Model):
         description="Rejected rows of the month that name one of the sites above."
     )
     unassigned_events: int = Field(
-        description="Events and readings of the sites above on days on which they were in no VPP."
+        description="Events, or intervals of meters, of the sites above on days on which they were "
+        "in no VPP."
     )
     meter_inputs: list[Input] | SkipJsonSchema[None] = Field(
         default=None,

@@ -27,7 +27,7 @@ from tasks.evidence.explanation import (
     Day,
     Explained,
     Explanation,
-    Reading,
+    Interval,
     exact,
     markdown,
     rounding,
@@ -48,7 +48,7 @@ _EVENT_COLUMNS = (
     "file",
     "line",
 )
-_READING_COLUMNS = (
+_INTERVAL_COLUMNS = (
     "nmi",
     "day",
     "interval",
@@ -103,7 +103,7 @@ def _json(content: Any) -> bytes:
 
 
 def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
-    """Return what each file with events or readings of the site is called in the bundle."""
+    """Return what each file with events or intervals of the site is called in the bundle."""
     case, record = explained.explanation, explained.pins.record
     others = {site.nmi.casefold() for site in record.unassigned}
     for change in changes:
@@ -112,11 +112,11 @@ def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
             others |= {id.casefold(), getattr(change, "address", id).casefold()}
     others -= {case.nmi.casefold()}
     items = [item for day in case.days for item in day.items]
-    readings = [item for item in items if isinstance(item, Reading)]
+    intervals = [item for item in items if isinstance(item, Interval)]
     files = sorted(
-        {item.file for item in items} | {file for item in readings for file in item.price_files}
+        {item.file for item in items} | {file for item in intervals for file in item.price_files}
     )
-    members = sorted({item.member for item in readings if item.member})
+    members = sorted({item.member for item in intervals if item.member})
     return {
         name: f"file {number} (its name is another site's)"
         if any(other in name.casefold() for other in others)
@@ -128,7 +128,7 @@ def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
 def _renamed(case: Explanation, names: dict[str, str]) -> Explanation:
     def renamed(day: Day) -> Day:
         events = [e.model_copy(update={"file": names[e.file]}) for e in day.events]
-        readings = [
+        intervals = [
             r.model_copy(
                 update={
                     "file": names[r.file],
@@ -136,9 +136,9 @@ def _renamed(case: Explanation, names: dict[str, str]) -> Explanation:
                     "price_files": [names[file] for file in r.price_files],
                 }
             )
-            for r in day.readings
+            for r in day.intervals
         ]
-        return day.model_copy(update={"events": events, "readings": readings})
+        return day.model_copy(update={"events": events, "intervals": intervals})
 
     return case.model_copy(update={"days": [renamed(day) for day in case.days]})
 
@@ -146,7 +146,7 @@ def _renamed(case: Explanation, names: dict[str, str]) -> Explanation:
 def _items(case: Explanation) -> dict[str, bytes]:
     """Return events.csv and readings.csv, as far as there is something in them."""
     files = {}
-    if any(day.readings for day in case.days):
+    if any(day.intervals for day in case.days):
         files["readings.csv"] = _readings(case)
     if any(day.events for day in case.days) or not files:
         files["events.csv"] = _events(case)
@@ -156,27 +156,27 @@ def _items(case: Explanation) -> dict[str, bytes]:
 def _readings(case: Explanation) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_READING_COLUMNS)
+    writer.writerow(_INTERVAL_COLUMNS)
     for day in case.days:
-        for reading in day.readings:
+        for interval in day.intervals:
             writer.writerow(
                 [
                     case.nmi,
                     day.day,
-                    reading.number,
-                    f"{reading.ends:%Y-%m-%d %H:%M}",
-                    reading.event_type,
-                    reading.suffix,
-                    reading.serial,
-                    exact(reading.energy_kwh),
-                    reading.quality,
-                    exact(reading.tariff_cents_per_kwh),
-                    exact(reading.value_cents),
-                    str(reading.is_cost_only).lower(),
-                    reading.file,
-                    reading.member,
-                    reading.line,
-                    ";".join(reading.price_files),
+                    interval.number,
+                    f"{interval.ends:%Y-%m-%d %H:%M}",
+                    interval.event_type,
+                    interval.suffix,
+                    interval.serial,
+                    exact(interval.energy_kwh),
+                    interval.quality,
+                    exact(interval.tariff_cents_per_kwh),
+                    exact(interval.value_cents),
+                    str(interval.is_cost_only).lower(),
+                    interval.file,
+                    interval.member,
+                    interval.line,
+                    ";".join(interval.price_files),
                 ]
             )
     return text.getvalue().encode()
@@ -323,20 +323,20 @@ def how_to_check(case: Explanation) -> str:
 
 
 def _where(case: Explanation) -> str:
-    """Say where the events and readings are listed."""
+    """Say where the events and intervals are listed."""
     events = sum(len(day.events) for day in case.days)
-    readings = sum(len(day.readings) for day in case.days)
+    intervals = sum(len(day.intervals) for day in case.days)
     said = ""
-    if events or not readings:
+    if events or not intervals:
         said = (
             f"`events.csv` has all {events} of them, with the file and the line that each came "
             "from. "
         )
-    if readings:
+    if intervals:
         said += (
-            f"`readings.csv` has all {readings} readings of the meter that were settled, with the "
-            "file and the line that each came from, the number of its interval, which counts the "
-            "day's from 1, and its end in market time (UTC+10). Each is an event: what is under a "
+            f"`readings.csv` has all {intervals} intervals of the meter that were settled, with "
+            "the file and the line that each came from, its number, which counts the day's "
+            "from 1, and its end in market time (UTC+10). Each is an event: what is under a "
             "suffix with E was taken, a charge, what is under one with B was fed in, a discharge. "
             "Its tariff is the market's price for the interval, in AUD per MWh / 10, from the file "
             "named; of an interval of 15 or 30 minutes the mean of its prices of 5. "

@@ -80,7 +80,7 @@ class Event(_Model):
     is_cost_only: bool = Field(description="A discharge worth less than zero: the VPP's alone.")
 
 
-class Reading(_Model):
+class Interval(_Model):
     """One interval of a meter on a member day."""
 
     file: str
@@ -109,7 +109,9 @@ class Day(_Model):
     daily_fee_aud: Exact
     charge_events: str
     events: list[Event]
-    readings: list[Reading] = Field(default=[], description="Instead of events, from a meter.")
+    intervals: list[Interval] = Field(
+        default=[], description="Instead of events, from a meter: those that have a value."
+    )
     shared_cents: Exact = Field(description="What the site's events are worth, cost only aside.")
     cost_only_cents: Exact
     vpp_share_cents: Exact = Field(description="The VPP's percentage of shared_cents.")
@@ -123,9 +125,9 @@ class Day(_Model):
     fee_cents: Exact = Field(description="daily_fee_aud x 28 / days in the month, in cents.")
 
     @property
-    def items(self) -> list[Event | Reading]:
-        """Return its events and readings."""
-        return [*self.events, *self.readings]
+    def items(self) -> list[Event | Interval]:
+        """Return its events and intervals."""
+        return [*self.events, *self.intervals]
 
 
 class Explanation(_Model):
@@ -140,7 +142,7 @@ class Explanation(_Model):
     run_record: str
     days: list[Day] = Field(description="Its member days, in order.")
     events_elsewhere: int = Field(
-        description="Its events, or settled readings, on days on which it was no member: not "
+        description="Its events, or settled intervals, on days on which it was no member: not "
         "counted here."
     )
     own_cents: Exact
@@ -267,7 +269,7 @@ def _explained(
 def _valued_items(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, nmi: str
 ) -> list[dict[str, Any]]:
-    """Return a site's events and readings of the month, by day and line, with VPP and worth."""
+    """Return a site's events and intervals of the month, by day and line, with VPP and worth."""
     connection.execute("create schema if not exists single")
     readings = {"readings": reading_paths(connection), "nmi": nmi}
     valued = [
@@ -333,7 +335,7 @@ def _add_rejected_id(path: Path) -> None:
         events.with_columns(pl.lit(None, pl.String).alias("rejected_id")).write_parquet(path)
 
 
-def _item(valued: dict[str, Any]) -> Event | Reading:
+def _item(valued: dict[str, Any]) -> Event | Interval:
     common = {
         "file": valued["key"]["file"],
         "line": valued["key"]["line"],
@@ -345,7 +347,7 @@ def _item(valued: dict[str, Any]) -> Event | Reading:
     origin = valued["key"]
     if not valued["is_metered"]:
         return Event(tariff_cents_per_kwh=Fraction(origin["tariff"]), **common)
-    return Reading(
+    return Interval(
         **common,
         # Sixfold, in 10^-5 AUD per MWh; a cent per kWh is 10 AUD per MWh.
         tariff_cents_per_kwh=Fraction(origin["price"]) / (6 * 10**6),
@@ -369,7 +371,7 @@ def _quality_of(text: str, number: int) -> str:
     return own
 
 
-def _day(row: dict[str, Any], events: list[Event | Reading], month: Month) -> Day:
+def _day(row: dict[str, Any], events: list[Event | Interval], month: Month) -> Day:
     """Take a day apart. Raises CheckFailed where its events are not what was settled."""
     numbers = {name: Fraction(value) for name, value in row.items() if isinstance(value, Decimal)}
     of_day = {
@@ -389,7 +391,7 @@ def _day(row: dict[str, Any], events: list[Event | Reading], month: Month) -> Da
         day=row["day"],
         charge_events=row["charge_events"],
         events=[event for event in events if isinstance(event, Event)],
-        readings=[event for event in events if isinstance(event, Reading)],
+        intervals=[event for event in events if isinstance(event, Interval)],
         vpp_share_cents=shared * share,
         own_cents=shared * own_share,
         to_pool_cents=shared * (1 - share - own_share),
@@ -505,7 +507,7 @@ def markdown(case: Explanation) -> str:
             f"{case.vpp}; they do not count here.",
         ]
     lines += _event_lines([(day.day, event) for day in case.days for event in day.events])
-    lines += _reading_lines([(day.day, reading) for day in case.days for reading in day.readings])
+    lines += _interval_lines([(day.day, one) for day in case.days for one in day.intervals])
     return "\n".join(lines) + "\n"
 
 
@@ -526,21 +528,21 @@ def _event_lines(events: list[tuple[date, Event]]) -> list[str]:
     ]
 
 
-def _reading_lines(readings: list[tuple[date, Reading]]) -> list[str]:
-    if not readings:
+def _interval_lines(intervals: list[tuple[date, Interval]]) -> list[str]:
+    if not intervals:
         return []
     return [
-        *_heading(len(readings), "readings"),
+        *_heading(len(intervals), "intervals"),
         "| day | interval | ends | type | kWh | quality | c/kWh | cents | whose | from "
         "| price from |",
         "|---|--:|---|---|--:|---|--:|--:|---|---|---|",
         *(
-            f"| {day} | {reading.number} | {reading.ends:%Y-%m-%d %H:%M} | {reading.event_type} "
-            f"({reading.suffix}) | {exact(reading.energy_kwh)} | {reading.quality} "
-            f"| {exact(reading.tariff_cents_per_kwh)} | {exact(reading.value_cents)} "
-            f"| {'the VPP alone' if reading.is_cost_only else 'shared'} "
-            f"| {origin(reading)}, line {reading.line} | {', '.join(reading.price_files)} |"
-            for day, reading in readings[:_SHOWN_EVENTS]
+            f"| {day} | {one.number} | {one.ends:%Y-%m-%d %H:%M} | {one.event_type} "
+            f"({one.suffix}) | {exact(one.energy_kwh)} | {one.quality} "
+            f"| {exact(one.tariff_cents_per_kwh)} | {exact(one.value_cents)} "
+            f"| {'the VPP alone' if one.is_cost_only else 'shared'} "
+            f"| {origin(one)}, line {one.line} | {', '.join(one.price_files)} |"
+            for day, one in intervals[:_SHOWN_EVENTS]
         ),
     ]
 
@@ -550,9 +552,9 @@ def _heading(count: int, noun: str) -> list[str]:
     return ["", f"{of_all} {noun}", ""]
 
 
-def origin(reading: Reading) -> str:
-    """Name the file that a reading is from, and the member of it where it is a zip."""
-    return f"{reading.file} ({reading.member})" if reading.member else reading.file
+def origin(interval: Interval) -> str:
+    """Name the file that an interval is from, and the member of it where it is a zip."""
+    return f"{interval.file} ({interval.member})" if interval.member else interval.file
 
 
 def rounding(case: Explanation) -> str:

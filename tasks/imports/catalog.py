@@ -35,7 +35,7 @@ SCHEMA: dict[str, PolarsDataType] = {
     "identified": pl.Int64,  # its events that say which event they are
     "open": pl.Int64,  # rows of a list of rejected rows that are as they were: neither of `rows`
     "months": pl.List(pl.Struct({"month": pl.String, "events": pl.Int64})),  # but corrections
-    # One of KINDS. Rows and `events` of a meter file are its 300 rows, of a price file its prices.
+    # One of KINDS. Rows and `events` are 300 rows in a meter file, and prices in a price file.
     "kind": pl.String,
     "ignored": pl.Int64,  # rows that are none of ours: neither of `rows`
     "warnings": pl.String,  # what else is to be said of the file

@@ -24,6 +24,7 @@ import pytest
 import yaml
 
 from tasks.core.settings import Settings
+from tasks.imports.catalog import KINDS
 from tests.unit.test_architecture import ROOT, WRITERS
 
 OPERATORS = ROOT / "flows" / "README.md"
@@ -34,7 +35,7 @@ SOURCE_FILE = re.compile(rf"(?<![\w/.<>*-])(?:{NAME}/)*{NAME}\.(?:{SUFFIXES})\b(
 OTHER_PATH = re.compile(r"\.?[a-z][\w-]+/[\w./-]*")
 IN_BACKTICKS = re.compile(r"`([^`\s]+)`")
 IN_QUOTES = re.compile(r"'([a-z]+/[a-z_]+)'")
-S3_PREFIXES = ("events/", "meter-data/", "prices/", *WRITERS)
+S3_PREFIXES = (*(kind.folder for kind in KINDS), *WRITERS)
 FOLDERS = ("flows", "tasks", "tests", "data")
 MADE_HERE = ("build/", ".venv/")
 STATEMENTS = ROOT / "tasks" / "sql"

@@ -6,7 +6,7 @@
 -- EVENT_ID and are taken out again. Events of `meter_basis`, the sites and days whose
 -- meter counts, do not.
 -- value_sixth_cents: six times the worth in cents, 12 decimals, since the prices of a
--- meter's intervals have thirds (meter/meter_daily). events: of a meter, its readings.
+-- meter's intervals have thirds (meter/meter_daily). events: of a meter, intervals.
 with event_days as (
     select
         inputs.key,

@@ -1,5 +1,5 @@
 -- Winning readings that no VPP gets, since their site is in none on that day: one row
--- per site and day. Of the channels of energy alone; readings and their kWh.
+-- per site and day. Of the channels of energy alone; intervals with a value, and kWh.
 with unassigned as (
     select
         reading_winners.filename,
@@ -18,7 +18,7 @@ select
     unassigned.nmi,
     unassigned.day,
     sum(len(list_filter(readings.micro_kwh, lambda v: v is not null)))::bigint
-        as readings,
+        as intervals,
     (
         coalesce(sum(list_sum(readings.micro_kwh)::hugeint), 0)::decimal(32, 0)
         * 0.000001::decimal(6, 6)

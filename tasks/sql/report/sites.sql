@@ -12,7 +12,7 @@ with unassigned as (
 
     select
         nmi,
-        readings as events
+        intervals as events
     from unassigned_readings
 ),
 

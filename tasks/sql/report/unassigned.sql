@@ -1,6 +1,6 @@
 -- Events and readings that no VPP gets: one row per site, with the days in the month on
 -- which it had some but was no member of any VPP, or (is_known false) is not in the
--- registry at all. events: of a meter, its readings.
+-- registry at all. events: of a meter, its intervals.
 with unassigned as (
     select
         nmi,
@@ -15,7 +15,7 @@ with unassigned as (
     select
         nmi,
         day,
-        readings as events,
+        intervals as events,
         energy_kwh
     from unassigned_readings
 )

@@ -239,8 +239,8 @@ def test_an_explanation_goes_down_to_the_interval(place: Place) -> None:
     place.publish("2026-03")
     [explained] = explain(place.store, MONTH, "one", [NMI])
     day = explained.explanation.days[0]
-    assert len(day.readings) == 48
-    assert day.readings[-1].model_dump(mode="json") == {
+    assert len(day.intervals) == 48
+    assert day.intervals[-1].model_dump(mode="json") == {
         "file": "meter-data/a.csv",
         "member": "",
         "line": 3,
@@ -274,7 +274,7 @@ def test_a_bundle_has_the_readings_and_names_no_other_site(place: Place) -> None
     )
     assert len(others) == 1487
     assert [name for name, text in files.items() if OTHER in text] == []
-    assert "`readings.csv` has all 1488 readings of the meter" in files["HOW-TO-CHECK.md"]
+    assert "`readings.csv` has all 1488 intervals of the meter" in files["HOW-TO-CHECK.md"]
 
 
 def test_month_tables_have_readings_and_prices_and_no_file_of_this_machine(
