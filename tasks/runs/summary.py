@@ -153,9 +153,13 @@ def _missing(run: Run) -> list[str]:
     lines = ["", "Missing:", "", *(f"- {sentence}" for sentence in missing[:_SHOWN_ROWS])]
     if len(missing) > _SHOWN_ROWS:
         lines.append(f"- and {len(missing) - _SHOWN_ROWS} more; the run record has all of it")
-    if record.outcome == "preview" and (
-        why := why_not_over(run.month, record.started, run.store.settings.timezone)
-        or why_incomplete(run.month, record, record.reports or [])
+    if (
+        record.outcome == "preview"
+        and not run.request.what_if
+        and (
+            why := why_not_over(run.month, record.started, run.store.settings.timezone)
+            or why_incomplete(run.month, record, record.reports or [])
+        )
     ):
         lines += ["", f"To publish this takes allow_missing: {why}."]
     return lines if len(lines) > 3 else []

@@ -28,7 +28,6 @@ from itertools import groupby
 from pathlib import Path
 
 import duckdb
-import polars as pl
 
 from tasks.core import keys
 from tasks.core.errors import Refused
@@ -65,7 +64,7 @@ def find_missing(
 ) -> Missing:
     """Find what the month lacks of the VPPs that are reported on, in the tables of its allocation.
 
-    Leaves its tables behind: `silent_sites`, `sparse_vpps`, `last_events` and `busy_before`.
+    Leaves its tables behind: `silent_sites`, `last_events` and `busy_before`.
 
     Args:
         store: where the daily sums of the month before are.
@@ -74,9 +73,9 @@ def find_missing(
         reports: those on the VPPs that are looked at.
         folder: where daily sums are brought, each as <import id>.parquet, unless they are there.
     """
-    for table in ("silent_sites", "sparse_vpps"):
-        connection.execute(f"create table {table} as {sql(f'completeness/{table}')}")
-    _load_last_month(store, connection, inputs.month.previous, inputs.last_month, folder)
+    connection.execute(f"create table silent_sites as {sql('completeness/silent_sites')}")
+    sparse = [report.settlement.vpp_id for report in reports if _is_sparse(report)]
+    _load_last_month(store, connection, inputs, sparse, folder)
     reported = {report.settlement.vpp_id for report in reports}
 
     def of_reported(name: str) -> list[dict[str, object]]:
@@ -84,38 +83,38 @@ def find_missing(
         return [row for row in found if row["vpp"] in reported]
 
     vpps = [SilentVpp.model_validate(row) for row in of_reported("vpps_without_events")]
-    has_usual_gaps = _vpps(connection, "sparse_vpps") - _vpps(connection, "busy_before")
-    without_days = has_usual_gaps | {vpp.vpp for vpp in vpps}
+    busy_before = {vpp for (vpp,) in connection.execute("from busy_before").fetchall()}
+    others = set(sparse) - busy_before | {vpp.vpp for vpp in vpps}
     return Missing(
         vpps=vpps,
         sites=[SilentSite.model_validate(row) for row in of_reported("sites_without_events")],
         days=[
             SilentDays(vpp=report.settlement.vpp_id, days=report.settlement.days_without_events)
             for report in reports
-            if report.settlement.days_without_events
-            and report.settlement.vpp_id not in without_days
+            if report.settlement.days_without_events and report.settlement.vpp_id not in others
         ],
     )
 
 
-def _vpps(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
-    return {vpp for (vpp,) in connection.execute(f"select vpp from {table}").fetchall()}
+def _is_sparse(report: Report) -> bool:
+    """Say whether a VPP has no event on half or more of the days of its longest member."""
+    silent = _days(report.settlement.days_without_events or [])
+    return silent * 2 >= max((site.member_days for site in report.sites.values()), default=1)
 
 
 def _load_last_month(
     store: ObjectStore,
     connection: duckdb.DuckDBPyConnection,
-    month: Month,
-    files: pl.DataFrame,
+    inputs: MonthInputs,
+    sparse_vpps: list[str],
     folder: Path,
 ) -> None:
     """Make the tables of what silent sites and sparse VPPs had in the month before."""
     connection.execute("create table last_events (nmi varchar, events bigint, last_day date)")
     connection.execute("create table busy_before (vpp varchar)")
-    [(is_needed,)] = connection.execute(
-        "select exists (from silent_sites) or exists (from sparse_vpps)"
-    ).fetchall()
-    if not is_needed or files.is_empty():
+    [(has_silent,)] = connection.execute("select exists (from silent_sites)").fetchall()
+    files, month = inputs.last_month, inputs.month.previous
+    if files.is_empty() or not (has_silent or sparse_vpps):
         return
     paths = {name: folder / f"{name}.parquet" for name in files["import_id"].unique().sort()}
     absent = [name for name, path in paths.items() if not path.exists()]
@@ -124,14 +123,15 @@ def _load_last_month(
         [paths[name] for name in absent],
     )
     load(connection, folder, "last_files", files)
-    parameters = {
+    days = {
         "daily": [str(path) for path in paths.values()],
         "first_day": month.first_day,
         "last_day": month.last_day,
     }
-    for table in ("last_events", "busy_before"):
-        statement = f"insert into {table} {sql(f'completeness/{table}')}"
-        connection.execute(statement, parameters)
+    connection.execute(f"insert into last_events {sql('completeness/last_events')}", days)
+    connection.execute(
+        f"insert into busy_before {sql('completeness/busy_before')}", {**days, "vpps": sparse_vpps}
+    )
 
 
 def require_over(month: Month, now: datetime, timezone: str, request: SettlementRequest) -> None:
@@ -237,8 +237,12 @@ def _silent_sites(month: Month, vpp: str, nmis: list[str]) -> str:
 
 
 def _silent_days(silent: SilentDays) -> str:
-    count = sum((run.last_day - run.first_day).days + 1 for run in silent.days)
-    return f"{silent.vpp}: no event on {_count(count, 'day')}: {_listed(map(_run, silent.days))}"
+    count = _count(_days(silent.days), "day")
+    return f"{silent.vpp}: no event on {count}: {_listed(map(_run, silent.days))}"
+
+
+def _days(runs: list[Days]) -> int:
+    return sum((run.last_day - run.first_day).days + 1 for run in runs)
 
 
 def _gaps(vpp: MissingIntervals) -> str:

@@ -478,3 +478,11 @@ def test_options_that_there_are_not_are_refused(arguments: tuple[str, ...]) -> N
     with pytest.raises(SystemExit) as end:
         instructions.main(list(arguments))
     assert end.value.code == 2
+
+
+def test_what_is_missing_is_said_and_stops_nothing() -> None:
+    done = process(VPP + SITE + REPORT)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "missing: no event of test-vpp-one (1 site; nor was there any in 2025-08)"
+    ]
