@@ -261,6 +261,9 @@ class InputFacts(_Model):
     )
     duplicates: list[DuplicateFile]
     failed_imports: list[FailedFile]
+    meter_rejected: list[FileRejects] = Field(
+        default=[], description="Rejected 300 rows of meter data of the month."
+    )
 
 
 class SettlementFacts(InputFacts):

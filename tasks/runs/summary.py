@@ -104,6 +104,7 @@ def show_settlement(run: Run) -> None:
         *_missing(run),
         "",
         *_rows(record),
+        *_meter(record),
         *_rejects(run.store, run.month, record, is_preview),
     ]
     if record.late_data:
@@ -142,6 +143,24 @@ def _rows(record: SettledRunRecord) -> list[str]:
     if record.failed_imports:
         files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
         lines += ["", f"Could not be read, which the request allowed: {files}"]
+    return lines
+
+
+def _meter(record: SettledRunRecord) -> list[str]:
+    """Say what became of the days of meter data, and where DISPATCHPRICE stood in."""
+    readings = record.readings
+    rejected = sum(sum(file.reasons.values()) for file in record.meter_rejected)
+    if readings is None or not readings.rows + rejected:
+        return []
+    lines = [
+        "",
+        f"{readings.rows + rejected:,} days of meter channels in {len(record.meter_files)} files: "
+        f"{rejected:,} rejected, {readings.superseded:,} replaced by a later version, "
+        f"{readings.settled:,} settled (their intervals are among the events), "
+        f"{readings.unassigned:,} unassigned, {readings.other:,} do not count by the registry.",
+    ]
+    for sentence in record.stand_in_prices[:_SHOWN_ROWS]:
+        lines += ["", f"{sentence}."]
     return lines
 
 

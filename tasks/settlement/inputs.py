@@ -263,6 +263,7 @@ def select_inputs(
             open_rows=int(events.filter(_touches(month))["open"].sum()),
             duplicates=_duplicates(duplicates.filter(_touches(month))),
             failed_imports=_failed(inbox.files, month, settings.timezone),
+            meter_rejected=_rejects(meter_rejected),
         ),
     )
 

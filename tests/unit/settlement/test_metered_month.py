@@ -196,6 +196,8 @@ def test_rejected_days_count_in_the_guard_and_in_the_report(place: Place) -> Non
     settled = place.settle("2026-03")
     assert settled.reports[0].settlement.rejected_rows == 2
     assert settled.facts.rejected_by_site == {OTHER: 2}
+    [file] = settled.facts.meter_rejected
+    assert (file.key, file.reasons) == ("meter-data/b.csv", {"negative": 2})
 
 
 def test_a_failed_meter_file_refuses_the_month(place: Place) -> None:
