@@ -9,11 +9,14 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import monotonic, process_time
 from uuid import uuid4
+
+import duckdb
 
 from flows import story
 from tasks.core.month import Month
@@ -117,20 +120,51 @@ def settle(store: ObjectStore) -> Run:
     return run
 
 
+def by_hand(store: ObjectStore) -> float:
+    """Return the SA1 sites' worth of the month in AUD, as one would ask bare DuckDB for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        imported = [version.key for version in store.versions("imports/")]
+        for part in ("readings", "prices"):
+            found = [key for key in imported if key.endswith(f"{part}.parquet")]
+            paths = [Path(folder) / f"{part}-{number}.parquet" for number in range(len(found))]
+            store.download(found, paths)
+        [[worth]] = duckdb.execute(
+            "with intervals as (select day, suffix, unnest(micro_kwh) as micro_kwh,"
+            " unnest(range(1, 289)) as number from read_parquet($readings))"
+            " select sum(if(suffix[1] = 'B', 1, -1) * micro_kwh * price_aud_per_mwh::double) / 1e9"
+            " from intervals inner join read_parquet($prices) as prices"
+            " on intervals.day = prices.day and intervals.number = prices.number",
+            {part: f"{folder}/{part}-*.parquet" for part in ("readings", "prices")},
+        ).fetchall()
+    return float(worth)
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print how long a block took, of the clock and of the processors."""
+    started, used = monotonic(), process_time()
+    yield
+    print(
+        f"{what}: {monotonic() - started:.1f} s, {process_time() - used:.1f} s of CPU; at most "
+        f"{getrusage(RUSAGE_SELF).ru_maxrss // 1024:,} MB with the S3 server",
+        flush=True,
+    )
+
+
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with embedded_s3():
         place = ObjectStore(Settings())
-        started = monotonic()
-        written = put_month(place, count)
-        print(
-            f"{count:,} sites, {written / 1e6:,.0f} MB of NEM12, in {monotonic() - started:.0f} s"
-        )
-        for _ in range(2):
-            started, used = monotonic(), process_time()
-            settled = settle(place)
-            print(
-                f"{settled.record.outcome}: {monotonic() - started:.1f} s, "
-                f"{process_time() - used:.1f} s of CPU, {settled.record.stages_seconds}; at most "
-                f"{getrusage(RUSAGE_SELF).ru_maxrss // 1024:,} MB with the S3 server"
-            )
+        with timed(f"{count:,} sites written"):
+            written = put_month(place, count)
+        print(f"{written / 1e6:,.0f} MB of NEM12")
+        with timed("imported"):
+            story.import_new_files(place)
+        for what in ("settled", "settled again, unchanged"):
+            with timed(what):
+                settled = settle(place)
+            print(settled.record.outcome, settled.record.stages_seconds)
+        with timed("the same worth by hand, in floating point"):
+            print(f"{by_hand(place):,.2f} AUD")
+        totals = [report.totals for report in settled.record.reports or []]
+        print(f"{sum(t['total_revenue'] + t['vpp_cost_only'] for t in totals):,.2f} AUD settled")
