@@ -29,7 +29,7 @@ from tasks.runs.run import Run
 from tasks.runs.stage import run_logger
 from tasks.settlement.completeness import require_complete, require_over
 
-RECENT_MONTHS = 6  # that are watched for late data, closed or not
+RECENT_MONTHS = 8  # that are watched, closed or not: prices are revised for 30 weeks
 ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish
 
 

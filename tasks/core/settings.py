@@ -50,6 +50,13 @@ class Settings(BaseSettings):
     max_rejected_percent: float = Field(
         5.0, ge=0, le=100, description="A month with more rejected rows (%) is not published."
     )
+    max_missing_percent: float = Field(
+        5.0,
+        ge=0,
+        le=100,
+        description="A month in which more of the intervals of a VPP's meters are missing (%) is "
+        "not published.",
+    )
     task_runner: Literal["threads", "dask", "ray"] = Field(
         "threads", description="What runs the imports of a flow; dask and ray are extras."
     )

@@ -209,6 +209,7 @@ def show_settlement(run: Run) -> None:
         *_missing(run),
         "",
         *_rows(record),
+        *_meter(record),
         *_rejects(run.store, run.month, record, is_preview),
         *_unassigned(record),
     ]
@@ -280,6 +281,24 @@ def _rows(record: SettledRunRecord) -> list[str]:
         lines += ["", f"Could not be read, which the request allowed: {plain(files)}"]
     if record.imported and record.imported.unread:
         lines += ["", f"In the inbox: {plain(unread_in_words(record.imported.unread))}."]
+    return lines
+
+
+def _meter(record: SettledRunRecord) -> list[str]:
+    """Say what became of the days of meter data, and where DISPATCHPRICE stood in."""
+    readings = record.readings
+    rejected = sum(sum(file.reasons.values()) for file in record.meter_rejected)
+    if readings is None or not readings.rows + rejected:
+        return []
+    lines = [
+        "",
+        f"{readings.rows + rejected:,} days of meter channels in {len(record.meter_files)} files: "
+        f"{rejected:,} rejected, {readings.superseded:,} replaced by a later version, "
+        f"{readings.settled:,} settled (their intervals are among the events), "
+        f"{readings.unassigned:,} unassigned, {readings.other:,} do not count by the registry.",
+    ]
+    for sentence in record.stand_in_prices[:_SHOWN_ROWS]:
+        lines += ["", f"{sentence}."]
     return lines
 
 
