@@ -128,6 +128,18 @@ def test_the_sample_gives_its_report_to_the_letter(tmp_path: Path) -> None:
     assert (tmp_path / "report.json").read_text() == done.stdout
 
 
+def test_the_sample_of_meter_data_gives_what_the_readme_says() -> None:
+    done = process((ROOT / "data" / "METER_STDIN.txt").read_text())
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[:2] == ["imported=2 skipped=0", "imported=288 skipped=0"]
+    assert "2,784 of 2,880 intervals of meters are missing" in done.stderr
+    report = json.loads(done.stdout)
+    assert report["totals"]["total_revenue"] == 2.9  # 10 kWh x 2 c and 9 kWh x 30 c
+    site = report["sites"]["6001000001"]
+    assert (site["energy_charged_kwh"], site["energy_discharged_kwh"]) == (10.0, 9.0)
+    assert "`total_revenue` **2.90**" in (ROOT / "README.md").read_text()
+
+
 def test_it_runs_in_any_folder_finds_the_files_there_and_does_without_prefect(
     tmp_path: Path,
 ) -> None:
