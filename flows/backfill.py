@@ -4,16 +4,19 @@ Each month is a flow run of settle-month of its own. A month that fails does not
 backfill then fails at its end and names it. Months whose inputs are unchanged write nothing.
 """
 
+from collections import Counter
 from typing import Any
 
-from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.parameters import MonthText
 from flows.settle import settle_month
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.runs.flow_run import task_runner
-from tasks.runs.stage import refusals_as_sentences
+from tasks.core.words import count
+from tasks.runs.deployed import flow
+from tasks.runs.flow_run import passing_on, task_runner
 
 
 @flow(
@@ -21,34 +24,38 @@ from tasks.runs.stage import refusals_as_sentences
     flow_run_name="backfill {from_month} to {to_month}",
     task_runner=task_runner(),
 )
-@refusals_as_sentences
 def backfill(
     from_month: MonthText,
     to_month: MonthText,
     vpps: list[str] = [],  # noqa: B006 (as in settle_month)
-) -> dict[str, Any]:
+) -> State[Any]:
     """Settle each month of a range.
 
     Args:
         from_month: The first month, YYYY-MM.
         to_month: The last month, YYYY-MM.
-        vpps: Report on these VPPs only (ids or names). Empty: on all.
+        vpps: Report on these VPPs only (ids, current names or names in that month). Empty: on all.
     """
     first, last = Month.parse(from_month), Month.parse(to_month)
     if last < first:
         raise Refused(f"from_month: {first} is after to_month, {last}; swap them")
     outcomes: dict[str, str] = {}
     failures: list[str] = []
-    for month in first.until(last):
-        state = settle_month(month=str(month), vpps=vpps, return_state=True)
-        if state.is_completed():
-            outcomes[str(month)] = state.result()["outcome"]
-        else:
-            outcomes[str(month)] = "failed"
-            failures.append(f"{month}: {state.message}")
+    with passing_on():
+        for month in first.until(last):
+            state = settle_month(month=str(month), vpps=vpps, return_state=True)
+            if state.is_completed():
+                settled: Any = state.result()
+                outcomes[str(month)] = settled["outcome"]
+            else:
+                outcomes[str(month)] = "failed"
+                failures.append(f"{month}: {state.message}")
     if failures:
         raise Refused(
-            f"{len(failures)} of {len(outcomes)} months failed, the others are settled:\n"
+            f"{len(failures)} of {count(len(outcomes), 'month')} failed, the others are settled:\n"
             + "\n".join(failures)
         )
-    return outcomes
+    said = ", ".join(
+        f"{number} {outcome}" for outcome, number in Counter(outcomes.values()).items()
+    )
+    return Completed(message=f"{count(len(outcomes), 'month')}: {said}", data=outcomes)

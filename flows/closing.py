@@ -7,18 +7,18 @@ sentence.
 
 from typing import Any
 
-from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.parameters import MonthText, Text
 from tasks.core.month import Month
 from tasks.runs import stages
-from tasks.runs.flow_run import open_store, started_by
-from tasks.runs.stage import refusals_as_sentences
+from tasks.runs.deployed import flow
+from tasks.runs.flow_run import add_tags, open_store, started_by
 
 
 @flow(name="close-month", flow_run_name="close {month}")
-@refusals_as_sentences
-def close_month(month: MonthText, expect: Text, by: str = "") -> dict[str, Any]:
+def close_month(month: MonthText, expect: Text, by: str = "") -> State[Any]:
     """Fix what is published for a month.
 
     Args:
@@ -26,13 +26,16 @@ def close_month(month: MonthText, expect: Text, by: str = "") -> dict[str, Any]:
         expect: The digest that was approved, as a preview or the settlement's summary shows it.
         by: Who closes it. Empty: who started this run, as far as Prefect knows.
     """
+    add_tags(month)
     who = by.strip() or started_by()
-    return stages.close_month(open_store(), Month.parse(month), expect, who)
+    closing = stages.close_month(open_store(), Month.parse(month), expect, who)
+    return Completed(
+        message=f"{month} is closed by {who} with the digest {closing['digest']}", data=closing
+    )
 
 
 @flow(name="reopen-month", flow_run_name="reopen {month}")
-@refusals_as_sentences
-def reopen_month(month: MonthText, reason: Text, by: str = "") -> dict[str, Any]:
+def reopen_month(month: MonthText, reason: Text, by: str = "") -> State[Any]:
     """Let a closed month be published again.
 
     Args:
@@ -40,5 +43,7 @@ def reopen_month(month: MonthText, reason: Text, by: str = "") -> dict[str, Any]
         reason: Why. It is kept in the month's record.
         by: Who reopens it. Empty: who started this run, as far as Prefect knows.
     """
+    add_tags(month)
     who = by.strip() or started_by()
-    return stages.reopen_month(open_store(), Month.parse(month), reason, who)
+    reopening = stages.reopen_month(open_store(), Month.parse(month), reason, who)
+    return Completed(message=f"{month} is reopened by {who}: {reason}", data=reopening)

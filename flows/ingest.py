@@ -6,17 +6,20 @@ catalog as failed until it is replaced or deleted. Scheduled every 15 minutes; w
 that is a listing of each folder and one read of the catalog.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
-from prefect import flow, runtime
+from prefect import runtime
 from prefect.client.schemas.objects import State
-from pydantic import Field
+from prefect.states import Completed
 
 from flows.story import import_new_files
-from tasks.imports.catalog import upload_key
+from tasks.core import keys
+from tasks.core.errors import Refused
+from tasks.core.inbox import inbox_key
+from tasks.imports.catalog import KINDS, upload_key
 from tasks.runs import summary
+from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store, task_runner
-from tasks.runs.stage import refusals_as_sentences
 
 
 def _run_name() -> str:
@@ -28,8 +31,7 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     task_runner=task_runner(),
 )
-@refusals_as_sentences
-def import_events(prefix: str = "") -> dict[str, Any]:
+def import_events(prefix: str = "") -> State[Any]:
     """Import new files of all kinds: events, meter data and prices.
 
     Args:
@@ -37,18 +39,27 @@ def import_events(prefix: str = "") -> dict[str, Any]:
             folder below events/, meter-data/ and prices/. Empty: all.
 
     Returns:
-        Rows imported, and rows skipped by reason; files imported, and files that failed, with the
-        reason.
+        Rows imported, and rows skipped by reason; files imported, files that failed, with the
+        reason, and what is not read because of its suffix.
     """
-    _, counts = import_new_files(open_store(), prefix)
-    return counts.model_dump(mode="json")
+    _, counts = import_new_files(open_store(), _folder(prefix))
+    return Completed(message=summary.import_in_words(counts), data=counts.model_dump(mode="json"))
+
+
+def _folder(prefix: str) -> str:
+    """Return which folder of the inbox is meant, with the slash that it was given with."""
+    text = prefix.strip()
+    of_kind = next((kind.folder for kind in KINDS if text.startswith(kind.folder)), "")
+    relative = text.removeprefix(of_kind)
+    if not relative:
+        return of_kind
+    folder = of_kind or keys.EVENTS
+    key = inbox_key(folder, relative.removesuffix("/") or relative, "prefix")
+    return of_kind + key.removeprefix(folder) + "/" * relative.endswith("/")
 
 
 @flow(name="request-upload", flow_run_name="request upload of {name}")
-@refusals_as_sentences
-def request_upload(
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*\.(csv|CSV|gz|zst|zip)$")],
-) -> State[Any]:
+def request_upload(name: str) -> State[Any]:
     """Give a link to upload a file with: events, meter data or prices. PUT its bytes to it.
 
     Args:
@@ -56,7 +67,16 @@ def request_upload(
             meter-data/2025-09/week-1.zip or prices/2025-09.zip. A file of that name is replaced,
             which corrects it.
     """
-    return summary.end_with_link(open_store(), upload_key(name), "put_object")
+    try:
+        key = upload_key(name)
+    except Refused as problem:
+        raise Refused(f"name: {str(problem).removeprefix('name: ')}") from None
+    return summary.end_with_upload(
+        open_store(),
+        key,
+        "upload",
+        "It is imported within a quarter of an hour, or by `import-events` at once.",
+    )
 
 
 if __name__ == "__main__":

@@ -5,16 +5,14 @@ Reads `months/*.json`, one small object a month, and writes nothing but an artif
 
 from typing import Any
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.runs import registry_summary, stages
+from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store
-from tasks.runs.stage import refusals_as_sentences
 
 
 @flow(name="list-months", flow_run_name="list months")
-@refusals_as_sentences
 def list_months() -> State[Any]:
     """List the months that are settled: of how many VPPs, closed by whom, and their digests."""
     return registry_summary.end_with_months(stages.read_month_records(open_store()))

@@ -15,7 +15,6 @@ list-registry writes `registry/lists/`; import-registry reads `registry/uploads/
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import WithJsonSchema
 
@@ -25,9 +24,9 @@ from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
 from tasks.core.inbox import inbox_key
 from tasks.core.registry import parse_change
-from tasks.runs import registry_summary, stages
+from tasks.runs import registry_summary, stages, summary
+from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store, recorded_by
-from tasks.runs.stage import refusals_as_sentences
 
 # The forms show these types. What is given reaches the registry as it is, where it is checked:
 # else Prefect would make a date of 0, and a number of "1_0", before anybody has seen it.
@@ -60,7 +59,6 @@ def _record_given(fields: dict[str, Any]) -> State[Any]:
 
 
 @flow(name="create-vpp", flow_run_name="create VPP {name}")
-@refusals_as_sentences
 def create_vpp(
     name: str,
     revenue_percentage: Percentage,
@@ -91,7 +89,6 @@ def create_vpp(
 
 
 @flow(name="update-vpp", flow_run_name="update VPP {vpp}")
-@refusals_as_sentences
 def update_vpp(
     vpp: str,
     name: str = "",
@@ -125,7 +122,6 @@ def update_vpp(
 
 
 @flow(name="create-site", flow_run_name="create site {nmi}")
-@refusals_as_sentences
 def create_site(
     vpp: str,
     nmi: str,
@@ -160,7 +156,6 @@ def create_site(
 
 
 @flow(name="update-site", flow_run_name="update site {nmi}")
-@refusals_as_sentences
 def update_site(
     nmi: str,
     address: str = "",
@@ -193,7 +188,6 @@ def update_site(
 
 
 @flow(name="assign-site", flow_run_name="assign site {nmi}")
-@refusals_as_sentences
 def assign_site(
     nmi: str, vpp: str = "", leaves: bool = False, effective_from: Day = None
 ) -> State[Any]:
@@ -212,7 +206,6 @@ def assign_site(
 
 
 @flow(name="add-battery", flow_run_name="add battery {serial}")
-@refusals_as_sentences
 def add_battery(
     nmi: str,
     manufacturer: str,
@@ -240,7 +233,6 @@ def add_battery(
 
 
 @flow(name="update-battery", flow_run_name="update battery {serial}")
-@refusals_as_sentences
 def update_battery(
     serial: str,
     manufacturer: str = "",
@@ -265,7 +257,6 @@ def update_battery(
 
 
 @flow(name="remove-battery", flow_run_name="remove battery {serial}")
-@refusals_as_sentences
 def remove_battery(serial: str, effective_from: Day = None) -> State[Any]:
     """Take a battery out of its site.
 
@@ -277,7 +268,6 @@ def remove_battery(serial: str, effective_from: Day = None) -> State[Any]:
 
 
 @flow(name="withdraw-change", flow_run_name="withdraw change {seq}")
-@refusals_as_sentences
 def withdraw_change(seq: Seq, reason: str) -> State[Any]:
     """Take a change of the registry back, as if it had never been made.
 
@@ -293,7 +283,6 @@ def withdraw_change(seq: Seq, reason: str) -> State[Any]:
 
 
 @flow(name="redate-changes", flow_run_name="date changes again")
-@refusals_as_sentences
 def redate_changes() -> State[Any]:
     """Date changes that a clock ahead has dated in the future with the present moment.
 
@@ -303,7 +292,6 @@ def redate_changes() -> State[Any]:
 
 
 @flow(name="request-registry-upload", flow_run_name="request upload of registry file {name}")
-@refusals_as_sentences
 def request_registry_upload(name: str) -> State[Any]:
     """Give a link to upload a file of registry changes with, for import-registry.
 
@@ -313,11 +301,12 @@ def request_registry_upload(name: str) -> State[Any]:
     key = inbox_key(keys.REGISTRY_UPLOADS, name)
     if not key.endswith((".csv", ".jsonl")):
         raise Refused(f"name: {shown(name)} must end in .csv or .jsonl")
-    return registry_summary.end_with_upload(open_store(), key)
+    return summary.end_with_upload(
+        open_store(), key, "registry-upload", f"Then run `import-registry` with the key `{key}`."
+    )
 
 
 @flow(name="import-registry", flow_run_name="import registry from {key}")
-@refusals_as_sentences
 def import_registry(key: str) -> State[Any]:
     """Append all changes of a file in one step: all of them, or none.
 
@@ -335,7 +324,6 @@ def import_registry(key: str) -> State[Any]:
 
 
 @flow(name="list-registry", flow_run_name="list the registry")
-@refusals_as_sentences
 def list_registry(day: Day = None, as_of: datetime | None = None) -> State[Any]:
     """List VPPs with their terms, sites and batteries as they are on a day.
 

@@ -1,13 +1,13 @@
 """generate-report and download-report: one VPP's month, as a link to read it with.
 
-The link is the run's final message and an artifact, so that whoever started the run by REST finds
-it without any storage of Prefect's. It is valid for VPP_PRESIGN_SECONDS. download-report gives a
-new one, of the current report or any revision, and computes nothing.
+The link is in the run's result and in its artifact `download`, where whoever started the run by
+REST finds it without any storage of Prefect's; the run's message says until when it is valid
+(VPP_PRESIGN_SECONDS). download-report gives a new one, of the current report or any revision, and
+computes nothing.
 """
 
 from typing import Any
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.parameters import MonthText, RevisionNumber, Text
@@ -16,8 +16,8 @@ from tasks.core import keys
 from tasks.core.month import Month
 from tasks.io.registry_log import read_registry
 from tasks.runs import summary
-from tasks.runs.flow_run import open_store, task_runner
-from tasks.runs.stage import refusals_as_sentences
+from tasks.runs.deployed import flow
+from tasks.runs.flow_run import add_tags, open_store, passing_on, task_runner
 
 
 @flow(
@@ -25,29 +25,30 @@ from tasks.runs.stage import refusals_as_sentences
     flow_run_name="report {vpp} {month}",
     task_runner=task_runner(),
 )
-@refusals_as_sentences
 def generate_report(vpp: Text, month: MonthText) -> State[Any]:
     """Settle one VPP's month and give a link to its report.
 
     Args:
-        vpp: The VPP's id or current name.
+        vpp: The VPP's id, its current name, or its name in that month.
         month: The month to settle, YYYY-MM.
     """
-    settled = settle_month(month=month, vpps=[vpp])
+    with passing_on():
+        settled: Any = settle_month(month=month, vpps=[vpp])
     [report] = settled["reports"]
+    add_tags(month, report["vpp"])
     return summary.end_with_link(open_store(), keys.report(Month.parse(month), report["vpp"]))
 
 
 @flow(name="download-report", flow_run_name="download {vpp} {month}")
-@refusals_as_sentences
 def download_report(vpp: Text, month: MonthText, revision: RevisionNumber = 0) -> State[Any]:
     """Give a new link to a published report; nothing is computed.
 
     Args:
-        vpp: The VPP's id or current name.
+        vpp: The VPP's id, its current name, or its name in that month.
         month: The report's month, YYYY-MM.
         revision: Which revision. 0: the current one.
     """
-    store = open_store()
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp)
-    return summary.end_with_link(store, keys.report(Month.parse(month), vpp_id, revision or None))
+    store, of_month = open_store(), Month.parse(month)
+    vpp_id = read_registry(store, store.settings).vpp_id(vpp, of_month)
+    add_tags(month, vpp_id)
+    return summary.end_with_link(store, keys.report(of_month, vpp_id, revision or None))

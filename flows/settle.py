@@ -10,33 +10,44 @@ run record; with changed ones, the next revisions, unless the month is closed. A
 nothing but its run record and the list of rejected rows.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
-from prefect import flow, runtime
+from prefect import runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 from pydantic import Field
 
 from flows import story
 from flows.parameters import MonthOrEmpty
 from flows.watch import watch
+from tasks.core.change_fields import moment_of
 from tasks.core.errors import Refused
+from tasks.core.month import Month
 from tasks.core.request import SettlementRequest, WhatIf
+from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
 from tasks.io.registry_log import read_registry
 from tasks.runs import summary
-from tasks.runs.flow_run import month_or_previous, open_store, settlement_run, task_runner
-from tasks.runs.stage import refusals_as_sentences
+from tasks.runs.deployed import flow
+from tasks.runs.flow_run import (
+    add_tags,
+    month_in_name,
+    month_or_previous,
+    open_store,
+    settlement_run,
+    task_runner,
+)
 
 
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
-    what = "preview" if parameters["preview"] or parameters["what_if"] else "settle"
-    return f"{what} {month_or_previous(parameters['month'])}"
+    what = "what if" if parameters["what_if"] else "preview" if parameters["preview"] else "settle"
+    return f"{what} {month_in_name(parameters['month'])}"
 
 
 @flow(name="settle-month", flow_run_name=_run_name, task_runner=task_runner())
-@refusals_as_sentences
 def settle_month(
     month: MonthOrEmpty = "",
     vpps: list[str] = [],  # noqa: B006 (Prefect copies it; a form of plain rows needs it)
@@ -47,12 +58,12 @@ def settle_month(
     allow_missing: bool = False,
     preview: bool = False,
     what_if: list[WhatIf] = [],  # noqa: B006
-) -> dict[str, Any]:
+) -> State[Any]:
     """Settle a month: import what is new, allocate, check, publish.
 
     Args:
         month: The month to settle, YYYY-MM. Empty: the one before the scheduled time.
-        vpps: Report on these VPPs only (ids or names). Empty: on all.
+        vpps: Report on these VPPs only (ids, current names or names in that month). Empty: on all.
         as_of: Use the registry as it was recorded at this moment, market time unless it has an
             offset. Empty: as it is recorded now.
         max_rejected_percent: Publish nothing if more of the month's rows than this were rejected
@@ -76,7 +87,7 @@ def settle_month(
         "what_if": [terms.model_dump(mode="json", exclude_none=True) for terms in what_if],
     }
     request = SettlementRequest(
-        as_of=_in_market_time(as_of, settings) if as_of else datetime.now(UTC),
+        as_of=moment_of("as_of", as_of, settings.timezone) or datetime.now(UTC),
         max_rejected_percent=settings.max_rejected_percent
         if max_rejected_percent is None
         else max_rejected_percent,
@@ -86,35 +97,46 @@ def settle_month(
         allow_missing=allow_missing,
     )
     with settlement_run(settled_month, request, parameters) as run:
+        run.request = _with_ids(request, what_if, settled_month)
+        add_tags(*run.request.vpps, *(terms.vpp for terms in run.request.what_if))
         if preview or what_if:
-            run.request = request.assuming(_with_ids(what_if, settings))
             story.preview(run)
         else:
             story.settle_and_publish(run)
             if not month:
                 run.note(late_data=watch(but=settled_month))
         summary.show_run(run)
-    return {
+    assert isinstance(run.record, SettledRunRecord)
+    result = {
         "month": str(settled_month),
         "outcome": run.record.outcome,
         "digest": run.record.digest,
         "reports": [report.model_dump(mode="json") for report in run.record.reports or []],
+        "unassigned": [site.model_dump(mode="json") for site in run.record.unassigned],
+        "unread": run.record.imported.unread if run.record.imported else [],
         "run_record": run.key,
     }
+    return Completed(message=summary.settlement_in_words(run), data=result)
 
 
-def _in_market_time(moment: datetime, settings: Settings) -> datetime:
-    """Return a moment with its offset; one without is market time."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(settings.timezone))
+def _with_ids(request: SettlementRequest, what_if: list[WhatIf], month: Month) -> SettlementRequest:
+    """Return the request with each VPP named by its id, and under the assumed terms."""
+    if not request.vpps and not what_if:
+        return request
+    store = open_store()
+    registry = read_registry(store, store.settings)
 
+    def vpp_id(field: str, reference: str) -> str:
+        try:
+            return registry.vpp_id(reference, month)
+        except Refused as problem:
+            raise Refused(f"{field}: {str(problem).removeprefix('vpp: ')}") from None
 
-def _with_ids(what_if: list[WhatIf], settings: Settings) -> list[WhatIf]:
-    """Return the assumed terms, each VPP named by its id."""
-    registry = read_registry(open_store(), settings)
-    named = [terms.model_copy(update={"vpp": registry.vpp_id(terms.vpp)}) for terms in what_if]
-    if len({terms.vpp for terms in named}) < len(named):
+    assumed = [terms.model_copy(update={"vpp": vpp_id("what_if", terms.vpp)}) for terms in what_if]
+    if len({terms.vpp for terms in assumed}) < len(assumed):
         raise Refused("what_if: a VPP is named twice; give all its other terms at once")
-    return named
+    ids = tuple(vpp_id("vpps", vpp) for vpp in request.vpps)
+    return replace(request, vpps=ids).assuming(assumed)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ program and the tests call the same functions without Prefect, which is why this
     inbox -> imports -> the month's inputs -> settlement -> draft revisions -> published reports
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 
@@ -25,12 +23,13 @@ from tasks.core.run_record import FailedFile, ImportCounts
 from tasks.imports.catalog import Inbox
 from tasks.imports.inbox_files import group_objects
 from tasks.io.object_store import ObjectStore, ScratchStore
+from tasks.io.workspace import workspace
 from tasks.runs import stages
 from tasks.runs.run import Run
 from tasks.runs.stage import run_logger
 from tasks.settlement.completeness import require_complete, require_over
 
-RECENT_MONTHS = 6  # that are watched for late data, closed or not
+RECENT_MONTHS = 8  # that are watched, closed or not: prices are revised for 30 weeks
 ROUNDS = 5  # of listing and importing, or of settling and losing the race to publish
 
 
@@ -85,7 +84,8 @@ def preview(run: Run) -> None:
     with scratch_store(run.store) as store:
         published = stages.read_published(store, run.month)
         with run.timed("import"):
-            inbox, _ = import_new_files(store)
+            inbox, counts = import_new_files(store)
+            run.note(imported=counts)
         with run.timed("settle"):
             inputs = stages.select_inputs(store, run.month, inbox, run.request)
             run.inputs = inputs
@@ -117,10 +117,10 @@ def import_new_files(store: ObjectStore, folder: str = "") -> tuple[Inbox, Impor
         inbox = inbox.with_imported(pl.concat(imported))
         if inbox.new:
             inbox = stages.list_inbox(store, folder)
-    return inbox, _counts(already, frames)
+    return inbox, _counts(already, frames, inbox.unread)
 
 
-def _counts(already: pl.DataFrame, frames: list[pl.DataFrame]) -> ImportCounts:
+def _counts(already: pl.DataFrame, frames: list[pl.DataFrame], unread: list[str]) -> ImportCounts:
     imported = pl.concat(frames) if frames else already.clear()
     reasons = imported.select("rejected").explode("rejected").unnest("rejected").drop_nulls()
     skipped = {
@@ -137,6 +137,7 @@ def _counts(already: pl.DataFrame, frames: list[pl.DataFrame]) -> ImportCounts:
         skipped_by_reason={reason: count for reason, count in skipped.items() if count},
         files_imported=imported["failed"].null_count(),
         files_failed=[FailedFile(**file) for file in failed.iter_rows(named=True)],
+        unread=unread,
     )
 
 
@@ -193,5 +194,5 @@ def _late_data(
 @contextmanager
 def scratch_store(store: ObjectStore) -> Iterator[ScratchStore]:
     """Give a store that reads from S3 and keeps what it writes here, until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="vpp-scratch-") as folder:
-        yield ScratchStore(store.settings, Path(folder))
+    with workspace("scratch") as folder:
+        yield ScratchStore(store.settings, folder)

@@ -6,21 +6,29 @@ would change. Scheduled each day at 07:00. A month with unchanged inputs costs a
 listing.
 """
 
-from prefect import flow
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows import story
 from tasks.core.month import Month
 from tasks.core.settings import Settings
+from tasks.core.words import count
 from tasks.runs import summary
+from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store
-from tasks.runs.stage import refusals_as_sentences
 
 
 @flow(name="watch-months", flow_run_name="watch published months")
-@refusals_as_sentences
-def watch_months() -> list[str]:
+def watch_months() -> State[Any]:
     """Say what would change in closed and recent months, if they were settled now."""
-    return watch()
+    late = watch()
+    if not late:
+        return Completed(message="Nothing would change in any closed or recent month", data=late)
+    return Completed(
+        message=f"Late data in {count(len(late), 'month')}:\n" + "\n".join(late), data=late
+    )
 
 
 def watch(but: Month | None = None) -> list[str]:

@@ -26,7 +26,7 @@ The way of one event's cents, from the CSV to the report:
     settlement/inputs.py        does its file count for the month?
     settlement/settlement.py    its sums of a day come back from S3, and then
     settlement/allocation.py    run through the rule, a statement a step:
-        sql/events/month_events.sql           the sums of the month
+        sql/events/month_events.sql           the sums of the month, meters' among them
         sql/events/valued_days.sql            whose they are, and with which sign (steps 1, 2)
         sql/allocation/site_days_revenue.sql  shared, or the VPP's alone (2, 3)
         sql/allocation/pools.sql              percentage, own part, pool (3 to 5)
@@ -36,11 +36,23 @@ The way of one event's cents, from the CSV to the report:
     settlement/reports.py       cents to AUD, and the report
     publication/revisions.py    the report to reports/<month>/<vpp>.json
 
+Meter data goes the same way from month_events on:
+
+    imports/meter_files.py      NEM12 files, to readings.parquet
+    imports/price_files.py      price files, to prices.parquet
+    settlement/meter.py         which version and which price count, a day's energy x price
+        sql/registry/meter_sites.sql          region and channels of each site and day
+        sql/meter/meter_daily.sql             daily sums, in sixths of a cent
+    settlement/data_changes.py  why a revision has other meter data or prices
+
 Words, each for one thing:
 
     site             a meter point, named by its NMI (10 characters)
     event            one charge or discharge: energy (kWh) at a tariff (cents per kWh)
     daily sums       the events of a site on a day, added up; all that the rule needs
+    interval         5, 15 or 30 minutes of a meter; its price is the market's for that time
+    basis            what a site is settled from: its events, or its meter
+    sixth            six times a sum in cents, whole where a mean of 3 or 6 prices has thirds
     valued days      daily sums with their VPP, sign and worth
     inbox            what lies under events/, meter-data/ and prices/ now: the truth about them
     import           what was read from one or more inbox objects, immutable

@@ -42,6 +42,10 @@ class Place:
         """Put an event file of these rows into the inbox."""
         self.store.write(f"events/{name}", (HEADER + "".join(f"{r}\n" for r in rows)).encode())
 
+    def put_text(self, key: str, text: str) -> None:
+        """Put a meter data or price file into the inbox."""
+        self.store.write(key, text.encode())
+
     def import_new(self) -> Inbox:
         """Import what is not imported yet; return the inbox."""
         return import_new_files(self.store)[0]
@@ -53,9 +57,9 @@ class Place:
         return select_inputs(self.store, self.settings, Month.parse(month), inbox, moment)
 
     def settle(self, month: str, as_of: datetime | None = None) -> Settlement:
-        """Import and settle, whatever was rejected or is in two files; publish nothing."""
+        """Import and settle, whatever was rejected, is in two files or missing; publish nothing."""
         inputs = self.inputs(month, as_of)
-        request = SettlementRequest(inputs.as_of, 100, allow_shared_rows=True)
+        request = SettlementRequest(inputs.as_of, 100, allow_shared_rows=True, allow_missing=True)
         inputs.require_settleable(request)
         return settle(self.store, inputs, request)
 

@@ -8,16 +8,18 @@ a copy of what was published is left in `build/demo`, replaced at each run.
 import json
 import os
 import shutil
-import tempfile
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tasks.core import keys
+from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
+from tasks.io.workspace import workspace
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "data" / "demo"
@@ -121,9 +123,9 @@ def main() -> None:
     """Run the demo."""
     shutil.rmtree(COPY, ignore_errors=True)
     COPY.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="vpp-demo-") as home, embedded_s3():
+    with workspace("demo") as home, embedded_s3():
         os.environ |= {
-            "PREFECT_HOME": home,  # whatever Prefect this machine has is left alone
+            "PREFECT_HOME": str(home),  # whatever Prefect this machine has is left alone
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -166,4 +168,7 @@ def _runs() -> list[list[Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as problem:
+        sys.exit(str(problem))

@@ -18,7 +18,6 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
-from pydantic import ValidationError
 
 from flows.commands.local_stack import use_its_s3
 from tasks.core.errors import Refused
@@ -111,20 +110,6 @@ def check_that_it_listens(endpoint: str) -> None:
         pass  # boto3 may know another way, through a proxy
 
 
-def read_settings() -> Settings:
-    """Return the settings.
-
-    Raises:
-        Refused: a variable has a value that it cannot have.
-    """
-    try:
-        return Settings()
-    except ValidationError as problem:
-        [first, *_] = problem.errors()
-        name = f"VPP_{str(first['loc'][0]).upper()}"
-        raise Refused(f"{name} is {first['input']!r}: {first['msg']}") from None
-
-
 def main(month: str = "") -> None:
     """Print the runs, oldest first within each month."""
     endpoint = ""
@@ -133,7 +118,7 @@ def main(month: str = "") -> None:
             Month.parse(month)
         if used := use_its_s3():
             print(f"The runs of the stack of `make up`, in S3 at {used}", file=sys.stderr)
-        store = ObjectStore(read_settings())
+        store = ObjectStore(Settings())
         endpoint = store.client.meta.endpoint_url
         if boto3.Session().get_credentials() is None:
             raise NoCredentialsError

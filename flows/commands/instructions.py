@@ -13,10 +13,11 @@ Lines, in any case, with or without a number in front:
     Create Report: VPP, MONTH
     Exit
 
-A second Create of the same name, NMI or serial updates it. Reports go to standard output as JSON,
-everything else to standard error. All lines are checked before the first takes effect. A line that
-makes no sense is named, and the exit status is 2. Unless VPP_BUCKET or an S3 endpoint is set, an
-embedded S3 is used, and everything but the output is gone afterwards. No Prefect is needed.
+A second Create of the same name, NMI or serial updates it. Reports go to standard output as JSON in
+UTF-8, everything else to standard error: what was imported, and what is in no report. All lines are
+checked before the first takes effect. A line that makes no sense is named, and the exit status is
+2. Unless VPP_BUCKET or an S3 endpoint is set, an embedded S3 is used, and everything but the output
+is gone afterwards. No Prefect is needed.
 
 Rejected rows are counted as skipped and do not stop a report here, whatever their share. Nor does
 missing data, like a site without an event; what is missing is said on standard error.
@@ -26,7 +27,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,15 +40,17 @@ from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.core.registry import Change, Registry, parse_change, slug
+from tasks.core.registry import Change, Registry, parse_change
 from tasks.core.request import SettlementRequest
+from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
-from tasks.imports.catalog import EVENTS, METER, PRICES, add_to_catalog, list_inbox
+from tasks.core.words import count
+from tasks.imports.catalog import EVENTS, METER, PRICES, add_to_catalog, kind_of, list_inbox
 from tasks.imports.inbox_files import import_objects
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes, read_registry
-from tasks.runs.run import Run
+from tasks.runs.run import Run, user_and_machine
 from tasks.settlement.completeness import missing_sentences
 
 _NUMBER = re.compile(r"^\d+\s*[.):-]?\s*(?=[a-z])", re.IGNORECASE)
@@ -133,7 +136,8 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
                 steps.append(Step(line, [], file=file))
             elif line.command == "create report":
                 vpp, month = line.fields
-                steps.append(Step(line, [], report=(registry.vpp_id(vpp), Month.parse(month))))
+                of_month = Month.parse(month)
+                steps.append(Step(line, [], report=(registry.vpp_id(vpp, of_month), of_month)))
             else:
                 changes = _CREATES[line.command](registry, line.fields, charge_events)
                 for fields in changes:
@@ -152,9 +156,20 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
 def _vpp(registry: Registry, fields: list[str], charge_events: str) -> list[dict[str, Any]]:
     name, percentage, *fee = fields
     terms = {"revenue_percentage": percentage, "daily_fee_aud": fee[0] if fee else "0"}
-    if registry.knows("vpp", slug(name)):
-        return [{"change": "update-vpp", "vpp": slug(name), "name": name, **terms}]
+    if vpp := _present_vpp(registry, name):
+        return [{"change": "update-vpp", "vpp": vpp, "name": name, **terms}]
     return [{"change": "create-vpp", "name": name, **terms, "charge_events": charge_events}]
+
+
+def _present_vpp(registry: Registry, name: str) -> str | None:
+    """Return the VPP of this name, if there is one.
+
+    One of another name that would get the same id is not it, and is then in the way.
+    """
+    try:
+        return registry.vpp_id(name)
+    except Refused:
+        return None
 
 
 def _site(registry: Registry, fields: list[str], _: str) -> list[dict[str, Any]]:
@@ -211,7 +226,7 @@ def run(
         elif step.report:
             yield _report(store, *step.report)
         else:
-            append_changes(store, settings, step.changes, "line program")
+            append_changes(store, settings, step.changes, _who())
 
 
 def _import(
@@ -259,14 +274,35 @@ def _report(store: ObjectStore, vpp: str, month: Month) -> bytes:
     request = SettlementRequest(
         datetime.now(UTC), max_rejected_percent=100, vpps=(vpp,), allow_missing=True
     )
-    run = Run(store, month, request, str(uuid4()), "line program", {"vpps": [vpp]})
+    run = Run(store, month, request, str(uuid4()), _who(), {"vpps": [vpp]})
     with run.recorded():
         story.settle_and_publish(run)
+    assert isinstance(run.record, SettledRunRecord)
     for sentence in missing_sentences(run.record, store.settings.timezone):
         print(f"missing: {sentence}", file=sys.stderr)
+    for sentence in _in_no_report(run.record):
+        print(sentence, file=sys.stderr)
     report = store.read(keys.report(month, vpp))
     assert report is not None
     return report[0]
+
+
+def _in_no_report(record: SettledRunRecord) -> Iterator[str]:
+    """Yield a sentence for each site that is in no VPP, and for each object that is not read."""
+    for site in record.unassigned:
+        where = "in no VPP" if site.is_known else "not in the registry"
+        yield (
+            f"{record.month}: unassigned: site {site.nmi} is {where} on days with "
+            f"{count(site.events, 'event')} of {site.energy_kwh:,} kWh, from {site.first_day} to "
+            f"{site.last_day}; nobody is paid for them"
+        )
+    for key in record.imported.unread if record.imported else []:
+        kind = kind_of(key)
+        yield f"{key} is not read: names in {kind.folder} end in {kind.endings}"
+
+
+def _who() -> str:
+    return f"line program: {user_and_machine()}"
 
 
 def _text(data: bytes) -> str:
@@ -290,11 +326,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     is_configured = any(os.environ.get(name) for name in _S3_IS_CONFIGURED_BY)
     try:
-        lines = read_lines(_text(sys.stdin.buffer.read()).splitlines())
+        # Lines end at LF alone: an address may have what Python takes for the end of a line, too.
+        lines = read_lines(_text(sys.stdin.buffer.read()).split("\n"))
         with nullcontext() if is_configured else embedded_s3():
             settings = Settings()
             for report in run(ObjectStore(settings), settings, lines, options.charge_events):
-                print(report.decode(), end="", flush=True)
+                sys.stdout.buffer.write(report)
+                sys.stdout.buffer.flush()
                 if options.output:
                     options.output.write_bytes(report)
     except Refused as problem:

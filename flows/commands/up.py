@@ -24,6 +24,7 @@ from pathlib import Path
 
 from flows.commands.demo import ROOT, load, say
 from flows.commands.local_stack import published_environment
+from tasks.core.errors import Refused
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.workspace import workspace
@@ -243,4 +244,7 @@ def _welcome(stack: Stack, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as problem:
+        sys.exit(str(problem))

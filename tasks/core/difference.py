@@ -7,12 +7,15 @@ the registry that each run saw, and the version of the rule.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.core.report import Input, Report
+
+_SHOWN = 10
 
 Value = float | int | str | None
 
@@ -34,6 +37,37 @@ class Values(_Model):
         return f"{_shown(self.before)} -> {_shown(self.after)}"
 
 
+class MeterChange(_Model):
+    """Readings that another version of the same days took the place of."""
+
+    nmis: list[str] = Field(description="Of which sites.")
+    days: str = Field(description="Which days, like '2026-03-01 to 2026-03-05, 2026-03-09'.")
+    version: Values = Field(description="When the provider wrote them, market time.")
+    quality: Values = Field(description="Their quality, like S14; of a day with several, all.")
+
+    def __str__(self) -> str:
+        more = f" and {len(self.nmis) - _SHOWN} more" if self.nmis[_SHOWN:] else ""
+        return (
+            f"{', '.join(self.nmis[:_SHOWN])}{more}, {self.days} (version {self.version}, "
+            f"{self.quality})"
+        )
+
+
+class PriceChange(_Model):
+    """Prices of a region's day that others took the place of."""
+
+    region: str
+    day: date
+    intervals: str = Field(description="Numbers of 5 minutes, like '1-3, 288'.")
+    first_aud_per_mwh: Values = Field(description="Of the first of these intervals.")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.region} on {self.day}, intervals {self.intervals} (the first: "
+            f"{self.first_aud_per_mwh} AUD/MWh)"
+        )
+
+
 class Cause(_Model):
     """One cause, with its evidence."""
 
@@ -45,6 +79,8 @@ class Cause(_Model):
         "registry change",
         "registry change not seen",
         "rule version",
+        "meter data replaced",
+        "price changed",
     ]
     key: str | None = Field(default=None, description="The file.")
     etag: Values | None = None
@@ -52,8 +88,12 @@ class Cause(_Model):
     seq: int | None = Field(default=None, description="The change's number in the registry.")
     change: dict[str, Any] | None = None
     version: Values | None = None
+    meter: MeterChange | None = None
+    price: PriceChange | None = None
 
     def __str__(self) -> str:
+        if detail := self.meter or self.price:
+            return f"{self.cause}: {detail}"
         if self.change is not None:
             what = {
                 name: value
@@ -100,7 +140,12 @@ class Basis:
 
 
 def compare(
-    before: Report, after: Report, old_basis: Basis, new_basis: Basis, log: list[bytes]
+    before: Report,
+    after: Report,
+    old_basis: Basis,
+    new_basis: Basis,
+    log: list[bytes],
+    data_causes: Iterable[Cause] = (),
 ) -> Difference:
     """Compare two revisions of a VPP's month.
 
@@ -110,13 +155,14 @@ def compare(
         old_basis: what the earlier one rests on.
         new_basis: what the later one rests on.
         log: the registry's log, a change each.
+        data_causes: what changed in the meter data and prices of their files.
     """
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     sites = {
         nmi: _changed(old["sites"].get(nmi, {}), new["sites"].get(nmi, {}))
         for nmi in sorted({*old["sites"], *new["sites"]})
     }
-    files = (before.settlement.inputs, after.settlement.inputs)
+    files = (_files(before), _files(after))
     return Difference(
         vpp=after.vpp,
         vpp_id=after.settlement.vpp_id,
@@ -127,6 +173,7 @@ def compare(
         sites={nmi: values for nmi, values in sites.items() if values},
         causes=[
             *_file_causes(*files),
+            *data_causes,
             *_corrections(before.settlement.rejected_rows, after.settlement.rejected_rows),
             *_registry_causes(old_basis.registry_seq, new_basis.registry_seq, log, before, after),
             *_rule_causes(old_basis.rule_version, new_basis.rule_version),
@@ -135,11 +182,21 @@ def compare(
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Values]:
+    before, after = _flat(before), _flat(after)
     return {
         name: Values(before=before.get(name), after=after.get(name))
         for name in before | after
         if before.get(name) != after.get(name)
     }
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values by name: {'kwh': {'actual': 1.0}} -> {'kwh.actual': 1.0}."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        parts = value if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{part}".rstrip("."): inner for part, inner in parts.items()}
+    return flat
 
 
 def _file_causes(before: list[Input], after: list[Input]) -> Iterable[Cause]:
@@ -154,6 +211,11 @@ def _file_causes(before: list[Input], after: list[Input]) -> Iterable[Cause]:
             etag=Values(before=old and old["etag"], after=new and new["etag"]),
             rows=Values(before=old["rows"] if old else 0, after=new["rows"] if new else 0),
         )
+
+
+def _files(report: Report) -> list[Input]:
+    rests_on = report.settlement
+    return [*rests_on.inputs, *(rests_on.meter_inputs or []), *(rests_on.price_inputs or [])]
 
 
 def _corrections(before: int, after: int) -> Iterable[Cause]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from math import lcm
 
-_SCALE = 20  # decimals of a cent in an exact amount
+_SCALE = 20  # decimals of an exact amount
 _CONTEXT = Context(prec=60)
 
 
@@ -20,9 +20,9 @@ def aud(cents: int) -> Decimal:
     return Decimal(cents).scaleb(-2)
 
 
-def units(cents: Decimal) -> int:
-    """Return exact cents in whole units of 10^-20 cents."""
-    return int(cents.scaleb(_SCALE, _CONTEXT))
+def units(amount: Decimal) -> int:
+    """Return an exact amount, in cents or parts of one, in whole units of 10^-20 of that."""
+    return int(amount.scaleb(_SCALE, _CONTEXT))
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Share:
 def exact_amounts(
     own_units: Sequence[int], shares: Sequence[Sequence[Share]], pools: Sequence[Pool]
 ) -> tuple[list[int], int]:
-    """Return each site's exact amount for the month: numerators, and the denominator of a cent.
+    """Return each site's exact amount for the month: numerators, and their denominator.
 
     Step 5 of the rule: a site gets its own part, and of each day's pool capacity / total capacity.
     """

@@ -3,10 +3,10 @@
 The same inputs give the same bytes: no clock, no version of any software, fixed key order.
 """
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, with_config
 from pydantic.json_schema import SkipJsonSchema
@@ -43,6 +43,16 @@ class Totals(_Model):
     )
 
 
+@with_config(ConfigDict(extra="forbid"))
+class QualityKwh(TypedDict):
+    """Energy by the quality of the readings, kWh."""
+
+    actual: Kwh
+    substituted: Kwh
+    final: Annotated[Kwh, Field(description="Final substituted.")]
+    estimated: Kwh
+
+
 class SiteStatement(_Model):
     """One site's month. Money in AUD, energy in kWh."""
 
@@ -53,9 +63,28 @@ class SiteStatement(_Model):
     site_daily_fee: Aud = Field(description="Collected: never more than the site earned.")
     site_revenue_after_fees: Aud
     member_days: int = Field(ge=1, description="Days of the month in this VPP.")
-    events: int = Field(ge=0, description="Its events on those days.")
+    events: int = Field(
+        ge=0,
+        description="Its events on those days; of a meter, the intervals that have a value.",
+    )
     energy_charged_kwh: Kwh
     energy_discharged_kwh: Kwh
+    basis: Literal["events", "meter", "both"] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="What it was settled from; both where that changed in the month. Absent in a "
+        "report whose sites are all settled from events.",
+    )
+    intervals_expected: int | SkipJsonSchema[None] = Field(
+        default=None, description="Only of a meter: what it should have on those days."
+    )
+    intervals_missing: int | SkipJsonSchema[None] = Field(
+        default=None, description="Only of a meter: those of them that are not there."
+    )
+    energy_by_quality_kwh: QualityKwh | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only of a meter: what it charged and discharged, by the quality of its "
+        "readings.",
+    )
 
 
 class Terms(_Model):
@@ -88,6 +117,30 @@ class Input(TypedDict):
     rows: Annotated[int, Field(description="Its events that count here.")]
 
 
+@with_config(ConfigDict(extra="forbid"))
+class StandIn(TypedDict):
+    """A day on which DISPATCHPRICE stood in for the settlement price."""
+
+    region: str
+    day: date
+    intervals: Annotated[str, Field(description="Numbers of 5 minutes, like '1-3, 288'.")]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Conflict(TypedDict):
+    """A channel's day that was sent twice under its latest version, with other values."""
+
+    nmi: str
+    suffix: str
+    register: str
+    serial: str
+    day: date
+    version: datetime
+    key: str
+    line: int
+    counts: Annotated[bool, Field(description="Whether this one of them was settled.")]
+
+
 class Settlement(_Model):
     """What the numbers rest on."""
 
@@ -103,7 +156,27 @@ class Settlement(_Model):
         description="Rejected rows of the month that name one of the sites above."
     )
     unassigned_events: int = Field(
-        description="Events of the sites above on days on which they were in no VPP."
+        description="Events, or intervals of meters, of the sites above on days on which they were "
+        "in no VPP."
+    )
+    meter_inputs: list[Input] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only with meter data: the files that its settled readings are from; `rows` "
+        "are 300 rows.",
+    )
+    price_inputs: list[Input] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Only with meter data: the files that it was priced from; `rows` are intervals "
+        "of 5 minutes of a region.",
+    )
+    regions: list[str] | SkipJsonSchema[None] = Field(
+        default=None, description="Only with meter data: the market regions of these prices."
+    )
+    stand_in_prices: list[StandIn] | SkipJsonSchema[None] = Field(
+        default=None, description="Only where DISPATCHPRICE stood in for the settlement price."
+    )
+    reading_conflicts: list[Conflict] | SkipJsonSchema[None] = Field(
+        default=None, description="Only where the same day was sent with different values."
     )
     days_without_events: list[Days] | SkipJsonSchema[None] = Field(
         default=None,

@@ -65,7 +65,7 @@ class AtStake(_Model):
 
 
 class UnassignedSite(_Model):
-    """A site with events on days of the month on which it was in no VPP."""
+    """A site with events or readings on days of the month on which it was in no VPP."""
 
     nmi: str
     is_known: bool = Field(description="Whether the registry has the site at all.")
@@ -73,6 +73,51 @@ class UnassignedSite(_Model):
     last_day: date
     events: int
     energy_kwh: float
+
+
+class ReadingCounts(_Model):
+    """What became of the month's 300 rows of meter data that were imported."""
+
+    rows: int = Field(description="300 rows of the month, all versions.")
+    superseded: int = Field(description="Of them those with a later version, or sent twice.")
+    settled: int = Field(description="Those that are settled.")
+    unassigned: int = Field(description="Those of sites that were in no VPP on the day.")
+    other: int = Field(
+        description="Those of channels, or on days, that do not count by the registry."
+    )
+
+
+@with_config(ConfigDict(extra="ignore"))
+class SiteMissing(TypedDict):
+    """Intervals of a site's meter that are missing, and the days on which they are."""
+
+    nmi: str
+    missing: int
+    days: list[date]
+
+
+class MissingIntervals(_Model):
+    """Intervals that a VPP's meters should have, and how many of them are missing."""
+
+    vpp: str
+    expected: int
+    missing: int
+    sites: list[SiteMissing] = Field(description="Those with any missing, most first.")
+
+
+@with_config(ConfigDict(extra="ignore"))
+class ReadingConflict(TypedDict):
+    """A channel's day that was sent twice under its latest version, with other values."""
+
+    nmi: str
+    suffix: str
+    register: str
+    serial: str
+    day: date
+    version: datetime
+    key: str
+    line: int
+    place: Annotated[int, Field(description="1: this one counts.")]
 
 
 class SilentVpp(_Model):
@@ -133,6 +178,7 @@ class ImportCounts(_Model):
     )
     files_imported: int
     files_failed: list[FailedFile]
+    unread: list[str] = Field(default=[], description="Objects in the inbox of another suffix.")
 
 
 class VppDifference(_Model):
@@ -216,6 +262,9 @@ class InputFacts(_Model):
     )
     duplicates: list[DuplicateFile]
     failed_imports: list[FailedFile]
+    meter_rejected: list[FileRejects] = Field(
+        default=[], description="Rejected 300 rows of meter data of the month."
+    )
 
 
 class SettlementFacts(InputFacts):
@@ -238,6 +287,18 @@ class SettlementFacts(InputFacts):
     settled_events: int
     unassigned_events: int
     unassigned: list[UnassignedSite]
+    meter_files: list[SettledFile] = []
+    price_files: list[SettledFile] = []
+    readings: ReadingCounts | None = Field(
+        default=None, description="None: before there was meter data."
+    )
+    missing_intervals: list[MissingIntervals] = Field(
+        default=[], description="By VPP that has meter data."
+    )
+    stand_in_prices: list[str] = Field(
+        default=[], description="Where DISPATCHPRICE stood in, a sentence per region and day."
+    )
+    reading_conflicts: list[ReadingConflict] = []
     missing: Missing | None = Field(default=None, description="None: before this was looked for.")
 
 

@@ -3,10 +3,21 @@
 S3 itself is configured as for every AWS tool: AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE ...
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.core.errors import Refused
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("there is no such time zone; name one like Australia/Brisbane") from None
+    return name
 
 
 class Settings(BaseSettings):
@@ -14,18 +25,37 @@ class Settings(BaseSettings):
 
     One is made wherever it is needed. As long as a process does not change its own environment, all
     of them are equal.
+
+    Raises:
+        Refused: a variable has a value that it cannot have; the message names the variable.
     """
 
     model_config = SettingsConfigDict(env_prefix="VPP_", frozen=True)
 
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            name = f"VPP_{str(first['loc'][0]).upper()}"
+            said = first["msg"].removeprefix("Value error, ")
+            raise Refused(f"{name} is {first['input']!r}: {said}") from None
+
     bucket: str = Field("vpp-settlement", description="The S3 bucket that everything is in.")
     prefix: str = Field("", description="Goes before every key, like 'production/'.")
-    timezone: str = Field(
+    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
         "Australia/Brisbane",
         description="Market time. NEM time is UTC+10 all year; Brisbane has no daylight saving.",
     )
     max_rejected_percent: float = Field(
         5.0, ge=0, le=100, description="A month with more rejected rows (%) is not published."
+    )
+    max_missing_percent: float = Field(
+        5.0,
+        ge=0,
+        le=100,
+        description="A month in which more of the intervals of a VPP's meters are missing (%) is "
+        "not published.",
     )
     task_runner: Literal["threads", "dask", "ray"] = Field(
         "threads", description="What runs the imports of a flow; dask and ray are extras."

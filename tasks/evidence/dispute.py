@@ -23,10 +23,12 @@ from tasks.core.registry import (
     WithdrawChange,
     recorded_change,
 )
+from tasks.core.words import count, plain
 from tasks.evidence.explanation import (
     Day,
     Explained,
     Explanation,
+    Interval,
     exact,
     markdown,
     rounding,
@@ -47,7 +49,26 @@ _EVENT_COLUMNS = (
     "file",
     "line",
 )
-_OF_THE_RUN = ("month", "run_id", "started_by", "started", "seconds", "as_of", "registry_seq")
+# Who started it is nobody's business but the operator's.
+_OF_THE_RUN = ("month", "run_id", "started", "seconds", "as_of", "registry_seq")
+_INTERVAL_COLUMNS = (
+    "nmi",
+    "day",
+    "interval",
+    "interval_end",
+    "event_type",
+    "suffix",
+    "serial",
+    "energy_kwh",
+    "quality",
+    "price_cents_per_kwh",
+    "value_cents",
+    "is_cost_only",
+    "file",
+    "member",
+    "line",
+    "price_files",
+)
 
 
 def put_bundle(store: ObjectStore, explained: Explained) -> str:
@@ -67,7 +88,7 @@ def bundle(explained: Explained) -> bytes:
         "HOW-TO-CHECK.md": how_to_check(case).encode(),
         "explanation.md": markdown(case).encode(),
         "explanation.json": (case.model_dump_json(indent=2) + "\n").encode(),
-        "events.csv": _events(case),
+        **_items(case),
         "registry.jsonl": b"".join(line + b"\n" for line in _history(explained, changes)),
         "report.json": _json(_report(explained, names)),
         "run.json": _json(_run(explained, names)),
@@ -84,7 +105,7 @@ def _json(content: Any) -> bytes:
 
 
 def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
-    """Return what each file with events of the site is called in the bundle."""
+    """Return what each file with events or intervals of the site is called in the bundle."""
     case, record = explained.explanation, explained.pins.record
     others = {site.nmi.casefold() for site in record.unassigned}
     for change in changes:
@@ -92,21 +113,75 @@ def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
         if kind == "site" and id != case.nmi:
             others |= {id.casefold(), getattr(change, "address", id).casefold()}
     others -= {case.nmi.casefold()}
-    keys = sorted({event.file for day in case.days for event in day.events})
+    items = [item for day in case.days for item in day.items]
+    intervals = [item for item in items if isinstance(item, Interval)]
+    files = sorted(
+        {item.file for item in items} | {file for item in intervals for file in item.price_files}
+    )
+    members = sorted({item.member for item in intervals if item.member})
     return {
-        key: f"file {number} (its name is another site's)"
-        if any(other in key.casefold() for other in others)
-        else key
-        for number, key in enumerate(keys, 1)
-    }
+        name: f"file {number} (its name is another site's)"
+        if any(other in name.casefold() for other in others)
+        else name
+        for number, name in enumerate([*files, *members], 1)
+    } | {"": ""}
 
 
 def _renamed(case: Explanation, names: dict[str, str]) -> Explanation:
     def renamed(day: Day) -> Day:
         events = [e.model_copy(update={"file": names[e.file]}) for e in day.events]
-        return day.model_copy(update={"events": events})
+        intervals = [
+            r.model_copy(
+                update={
+                    "file": names[r.file],
+                    "member": names[r.member],
+                    "price_files": [names[file] for file in r.price_files],
+                }
+            )
+            for r in day.intervals
+        ]
+        return day.model_copy(update={"events": events, "intervals": intervals})
 
     return case.model_copy(update={"days": [renamed(day) for day in case.days]})
+
+
+def _items(case: Explanation) -> dict[str, bytes]:
+    """Return events.csv and readings.csv, as far as there is something in them."""
+    files = {}
+    if any(day.intervals for day in case.days):
+        files["readings.csv"] = _readings(case)
+    if any(day.events for day in case.days) or not files:
+        files["events.csv"] = _events(case)
+    return dict(sorted(files.items()))
+
+
+def _readings(case: Explanation) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_INTERVAL_COLUMNS)
+    for day in case.days:
+        for interval in day.intervals:
+            writer.writerow(
+                [
+                    case.nmi,
+                    day.day,
+                    interval.number,
+                    f"{interval.ends:%Y-%m-%d %H:%M}",
+                    interval.event_type,
+                    interval.suffix,
+                    interval.serial,
+                    exact(interval.energy_kwh),
+                    interval.quality,
+                    exact(interval.tariff_cents_per_kwh),
+                    exact(interval.value_cents),
+                    str(interval.is_cost_only).lower(),
+                    interval.file,
+                    interval.member,
+                    interval.line,
+                    ";".join(interval.price_files),
+                ]
+            )
+    return text.getvalue().encode()
 
 
 def _events(case: Explanation) -> bytes:
@@ -157,11 +232,20 @@ def _report(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
     report = explained.report.model_dump(mode="json", exclude_none=True)
     nmi = explained.explanation.nmi
     report["sites"] = {nmi: report["sites"][nmi]}
-    report["settlement"]["inputs"] = [
-        {"key": names[file["key"]], "etag": file["etag"]}
-        for file in report["settlement"]["inputs"]
-        if file["key"] in names
-    ]
+    settlement = report["settlement"]
+    for kind in ("inputs", "meter_inputs", "price_inputs"):
+        if kind in settlement:
+            settlement[kind] = [
+                {"key": names[file["key"]], "etag": file["etag"]}
+                for file in settlement[kind]
+                if file["key"] in names
+            ]
+    if "reading_conflicts" in settlement:
+        settlement["reading_conflicts"] = [
+            conflict | {"key": names.get(conflict["key"], "another file")}
+            for conflict in settlement["reading_conflicts"]
+            if conflict["nmi"] == nmi
+        ]
     return report
 
 
@@ -173,7 +257,7 @@ def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
         **record.model_dump(mode="json", include=set(_OF_THE_RUN)),
         "files": [
             {"key": names[file["key"]], "etag": file["etag"], "import_id": file["import_id"]}
-            for file in record.files
+            for file in [*record.files, *record.meter_files, *record.price_files]
             if file["key"] in names
         ],
         "software": record.software,
@@ -182,23 +266,23 @@ def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
 
 def how_to_check(case: Explanation) -> str:
     """Say how to check the statement by hand, with its numbers."""
-    events = [event for day in case.days for event in day.events]
+    events = [event for day in case.days for event in day.items]
     cost_only = [event for event in events if event.is_cost_only]
     first, last = case.days[0].day, case.days[-1].day
     fees = sorted({day.fee_cents for day in case.days})
+    days = count(len(case.days), "day")
     parts = [
         f"# How to check the statement of {case.nmi} for {case.month}\n\n"
-        f"{case.address}. A site of {case.vpp}, on {len(case.days)} days from {first} to {last}.\n"
+        f"{plain(case.address)}. A site of {plain(case.vpp)}, on {days} from {first} to {last}.\n"
         f"The report's revision {case.revision} says, in AUD: "
         f"{shown_aud(case.before_fees_cents)} before fees, "
         f"{shown_aud(case.fee_cents)} fee, "
         f"{shown_aud(case.after_fees_cents)} after fees.\n"
         "Amounts below are in cents. Numbers with four decimals are rounded for display; "
         "`explanation.json` has every number exactly.",
-        "## 1. The events\n\n"
-        f"`events.csv` has all {len(events)} of them, with the file and the line that each came "
-        "from. One is worth energy x tariff: plus for a discharge, and for a charge minus (plus on "
-        "days with `charge_events` 'revenue'). A discharge worth less than zero is the VPP's "
+        f"## 1. The events\n\n{_where(case)}One is worth energy x tariff: plus for a discharge, "
+        "and for a charge minus (plus on days with `charge_events` 'revenue'). A discharge worth "
+        "less than zero is the VPP's "
         f"alone (`is_cost_only`): {len(cost_only)} of them, "
         f"{shown(sum((event.value_cents for event in cost_only), Fraction(0)))} together, which "
         "cost the site nothing. "
@@ -225,7 +309,7 @@ def how_to_check(case: Explanation) -> str:
         "## 5. The fee\n\n"
         "A member day costs daily fee x 28 / days in the month: "
         f"{' or '.join(shown(fee) for fee in fees)} a day, {shown(case.fee_exact_cents)} for "
-        f"{len(case.days)} days, rounded {case.fee_due_cents:,}. It is collected as far as the "
+        f"{days}, rounded {case.fee_due_cents:,}. It is collected as far as the "
         f"site earned it: {case.fee_cents:,}. What is not collected is not owed later.\n\n"
         f"    {case.before_fees_cents:,} - {case.fee_cents:,} = {case.after_fees_cents:,}",
         "## 6. What it rests on\n\n"
@@ -241,17 +325,39 @@ def how_to_check(case: Explanation) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _where(case: Explanation) -> str:
+    """Say where the events and intervals are listed."""
+    events = sum(len(day.events) for day in case.days)
+    intervals = sum(len(day.intervals) for day in case.days)
+    said = ""
+    if events or not intervals:
+        said = (
+            f"`events.csv` has all {events} of them, with the file and the line that each came "
+            "from. "
+        )
+    if intervals:
+        said += (
+            f"`readings.csv` has all {intervals} intervals of the meter that were settled, with "
+            "the file and the line that each came from, its number, which counts the day's "
+            "from 1, and its end in market time (UTC+10). Each is an event: what is under a "
+            "suffix with E was taken, a charge, what is under one with B was fed in, a discharge. "
+            "Its tariff is the market's price for the interval, in AUD per MWh / 10, from the file "
+            "named; of an interval of 15 or 30 minutes the mean of its prices of 5. "
+        )
+    return said
+
+
 def _a_day(day: Day) -> str:
     kept = 100 - day.revenue_percentage
     lines = [
-        f"{day.day}, where most is at stake. Its {len(day.events)} events:\n",
+        f"{day.day}, where most is at stake. It has {count(len(day.items), 'event')}:\n",
         *(
             f"    {event.event_type:9}  {exact(event.energy_kwh)} kWh x "
             f"{exact(event.tariff_cents_per_kwh)} = {exact(event.value_cents)}"
             + ("  (the VPP's alone)" if event.is_cost_only else "")
-            for event in day.events[:50]
+            for event in day.items[:50]
         ),
-        *([f"    and {len(day.events) - 50} more"] if day.events[50:] else []),
+        *([f"    and {len(day.items) - 50} more"] if day.items[50:] else []),
         "",
         f"Shared together: {exact(day.shared_cents)}. The VPP takes "
         f"{exact(day.revenue_percentage)}%: {exact(day.vpp_share_cents)}. ",

@@ -9,9 +9,8 @@ and published. An explanation that does not add up to it, exactly, is not given.
     events -> days (own part, part of the pool, fee) -> exact amount -> cents -> the report
 """
 
-import tempfile
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
 from itertools import groupby
@@ -27,6 +26,7 @@ from tasks.core.errors import CheckFailed, Refused
 from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Report
+from tasks.core.words import count, plain
 from tasks.evidence.verification import (
     Pinned,
     claimed_by,
@@ -38,7 +38,9 @@ from tasks.evidence.verification import (
 )
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql
+from tasks.io.workspace import workspace
 from tasks.settlement.allocation import Allotment, allotments
+from tasks.settlement.meter import reading_paths
 
 _SHOWN_EVENTS = 200
 _MOST_PLACES = 40
@@ -79,6 +81,27 @@ class Event(_Model):
     is_cost_only: bool = Field(description="A discharge worth less than zero: the VPP's alone.")
 
 
+class Interval(_Model):
+    """One interval of a meter on a member day."""
+
+    file: str
+    member: str = Field(description="The file in it, where it is a zip; else empty.")
+    line: int = Field(description="The line of the 300 row that it stands in.")
+    suffix: str
+    serial: str = Field(description="The meter's.")
+    number: int = Field(description="Of the day's intervals, from 1.")
+    ends: datetime = Field(description="The end of the interval, in market time (UTC+10).")
+    event_type: Literal["Charge", "Discharge"]
+    energy_kwh: Exact
+    quality: str
+    tariff_cents_per_kwh: Exact = Field(
+        description="The market's price: of an interval of 15 or 30 minutes the mean of 3 or 6."
+    )
+    price_files: list[str]
+    value_cents: Exact = Field(description="Energy x price, with the sign that it counts with.")
+    is_cost_only: bool = Field(description="A discharge worth less than zero: the VPP's alone.")
+
+
 class Day(_Model):
     """One member day. Money in cents, capacity in kWh."""
 
@@ -87,6 +110,9 @@ class Day(_Model):
     daily_fee_aud: Exact
     charge_events: str
     events: list[Event]
+    intervals: list[Interval] = Field(
+        default=[], description="Instead of events, from a meter: those that have a value."
+    )
     shared_cents: Exact = Field(description="What the site's events are worth, cost only aside.")
     cost_only_cents: Exact
     vpp_share_cents: Exact = Field(description="The VPP's percentage of shared_cents.")
@@ -98,6 +124,11 @@ class Day(_Model):
     vpp_capacity_kwh: Exact = Field(description="Of all sites of the VPP.")
     pool_share_cents: Exact = Field(description="pool_cents x site / VPP capacity.")
     fee_cents: Exact = Field(description="daily_fee_aud x 28 / days in the month, in cents.")
+
+    @property
+    def items(self) -> list[Event | Interval]:
+        """Return its events and intervals."""
+        return [*self.events, *self.intervals]
 
 
 class Explanation(_Model):
@@ -112,7 +143,8 @@ class Explanation(_Model):
     run_record: str
     days: list[Day] = Field(description="Its member days, in order.")
     events_elsewhere: int = Field(
-        description="Its events in the month on days on which it was no member: not counted here."
+        description="Its events, or settled intervals, on days on which it was no member: not "
+        "counted here."
     )
     own_cents: Exact
     pool_share_cents: Exact
@@ -142,18 +174,20 @@ class Explained:
     pins: Pinned
 
 
-def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list[Explained]:
-    """Explain some sites' parts of the current report of a VPP (its id).
+def explain(
+    store: ObjectStore, month: Month, vpp: str, nmis: list[str], revision: int = 0
+) -> list[Explained]:
+    """Explain some sites' parts of a revision of a VPP's report (its id); 0: of the current one.
 
     Raises:
         Refused: it is not published, a site is not in it, or it is not what its inputs give.
         CheckFailed: the explanation does not add up to the report: a fault of this program.
     """
-    key, published = read_report(store, month, vpp)
-    revision = revision_of(key, published)
-    pins = read_pinned(store, claimed_by(store, month, vpp, revision))
+    key, published = read_report(store, month, vpp, revision)
+    number = revision or revision_of(key, published)
+    pins = read_pinned(store, claimed_by(store, month, vpp, number))
     with rebuild(store, pins) as connection:
-        report = rebuilt_report(connection, month, vpp, revision)
+        report = rebuilt_report(connection, month, vpp, number)
         if report.to_bytes() != published:
             raise Refused(
                 f"{key} is not what its inputs give; see verify-report for how it differs"
@@ -162,7 +196,7 @@ def explain(store: ObjectStore, month: Month, vpp: str, nmis: list[str]) -> list
             if nmi not in report.sites:
                 raise Refused(
                     f"nmi: site {nmi} was no member of {report.vpp} in {month}; "
-                    f"its report has {len(report.sites)} others"
+                    f"its report has {count(len(report.sites), 'other')}"
                 )
         allotment = {of_vpp.vpp: of_vpp for of_vpp in allotments(connection)}
         return [
@@ -183,9 +217,9 @@ def _explained(
 ) -> Explanation:
     vpp = report.settlement.vpp_id
     site = {"vpp": vpp, "nmi": nmi}
-    valued = _valued_events(store, connection, pins.month, nmi)
+    valued = _valued_items(store, connection, pins.month, nmi)
     by_day = {
-        day: [_event(event) for event in events]
+        day: [_item(event) for event in events]
         for day, events in groupby(
             (event for event in valued if event["vpp"] == vpp), key=lambda event: event["day"]
         )
@@ -235,10 +269,25 @@ def _explained(
     return case
 
 
+def _valued_items(
+    store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, nmi: str
+) -> list[dict[str, Any]]:
+    """Return a site's events and intervals of the month, by day and line, with VPP and worth."""
+    connection.execute("create schema if not exists single")
+    readings = {"readings": reading_paths(connection), "nmi": nmi}
+    valued = [
+        *_valued_events(store, connection, month, nmi),
+        *_valued(connection, "explanation/site_intervals", readings),
+    ]
+    return sorted(
+        valued,
+        key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"], e["key"].get("number", 0)),
+    )
+
+
 def _valued_events(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, nmi: str
 ) -> list[dict[str, Any]]:
-    """Return a site's events of the month, by day, file and line, each with its VPP and worth."""
     imports = [
         row["import_id"]
         for row in rows(
@@ -250,28 +299,36 @@ def _valued_events(
     ]
     if not imports:
         return []
-    with tempfile.TemporaryDirectory(prefix="vpp-explain-") as temporary:
-        paths = [Path(temporary) / f"{import_id}.parquet" for import_id in imports]
+    with workspace("explain") as folder:
+        paths = [folder / f"{import_id}.parquet" for import_id in imports]
         store.download(
             [keys.import_part(import_id, "events.parquet") for import_id in imports], paths
         )
         for path in paths:
             _add_rejected_id(path)
-        connection.execute("create schema if not exists single")
-        connection.execute(
-            f"create or replace table single.month_events as {sql('explanation/site_events')}",
-            {
-                "events": [str(path) for path in paths],
-                "nmi": nmi,
-                "first_day": month.first_day,
-                "last_day": month.last_day,
-            },
-        )
-    # The statement that values the daily sums finds the single events in their place.
+        parameters = {
+            "events": [str(path) for path in paths],
+            "nmi": nmi,
+            "first_day": month.first_day,
+            "last_day": month.last_day,
+        }
+        return _valued(connection, "explanation/site_events", parameters)
+
+
+def _valued(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Value what a statement gives in the shape of month_events.
+
+    The statement that values the daily sums finds the single events in their place.
+    """
+    connection.execute(
+        f"create or replace table single.month_events as {sql(statement)}", parameters
+    )
     connection.execute("set search_path = 'single,main'")
     valued = rows(connection, sql("events/valued_days"))
     connection.execute("set search_path = 'main'")
-    return sorted(valued, key=lambda e: (e["day"], e["key"]["file"], e["key"]["line"]))
+    return valued
 
 
 def _add_rejected_id(path: Path) -> None:
@@ -281,21 +338,49 @@ def _add_rejected_id(path: Path) -> None:
         events.with_columns(pl.lit(None, pl.String).alias("rejected_id")).write_parquet(path)
 
 
-def _event(valued: dict[str, Any]) -> Event:
-    return Event(
-        file=valued["key"]["file"],
-        line=valued["key"]["line"],
-        event_type="Discharge" if valued["is_discharge"] else "Charge",
-        energy_kwh=Fraction(valued["energy_kwh"]),
-        tariff_cents_per_kwh=Fraction(valued["key"]["tariff"]),
-        value_cents=Fraction(valued["value_cents"]),
-        is_cost_only=valued["is_cost_only"],
+def _item(valued: dict[str, Any]) -> Event | Interval:
+    common = {
+        "file": valued["key"]["file"],
+        "line": valued["key"]["line"],
+        "event_type": "Discharge" if valued["is_discharge"] else "Charge",
+        "energy_kwh": Fraction(valued["energy_kwh"]),
+        "value_cents": Fraction(valued["value_sixth_cents"]) / 6,
+        "is_cost_only": valued["is_cost_only"],
+    }
+    origin = valued["key"]
+    if not valued["is_metered"]:
+        return Event(tariff_cents_per_kwh=Fraction(origin["tariff"]), **common)
+    return Interval(
+        **common,
+        # Sixfold, in 10^-5 AUD per MWh; a cent per kWh is 10 AUD per MWh.
+        tariff_cents_per_kwh=Fraction(origin["price"]) / (6 * 10**6),
+        quality=_quality_of(origin["quality"], origin["number"]),
+        **{
+            name: origin[name]
+            for name in ("member", "suffix", "serial", "number", "ends", "price_files")
+        },
     )
 
 
-def _day(row: dict[str, Any], events: list[Event], month: Month) -> Day:
+def _quality_of(text: str, number: int) -> str:
+    """Return an interval's quality: number 21 of '1-20 F14;21-48 A' -> 'A'."""
+    own = ""
+    for part in text.split(";"):
+        span, _, quality = part.rpartition(" ")
+        first, _, last = span.partition("-")
+        if span and int(first) <= number <= int(last):
+            return quality
+        own = own if span else quality
+    return own
+
+
+def _day(row: dict[str, Any], events: list[Event | Interval], month: Month) -> Day:
     """Take a day apart. Raises CheckFailed where its events are not what was settled."""
-    of_day = {name: Fraction(value) for name, value in row.items() if isinstance(value, Decimal)}
+    numbers = {name: Fraction(value) for name, value in row.items() if isinstance(value, Decimal)}
+    of_day = {
+        name.replace("sixth_cents", "cents"): value / 6 if "sixth_cents" in name else value
+        for name, value in numbers.items()
+    }
     for name, is_cost_only in (("shared_cents", False), ("cost_only_cents", True)):
         found = _sum(event.value_cents for event in events if event.is_cost_only == is_cost_only)
         if found != of_day[name]:
@@ -308,7 +393,8 @@ def _day(row: dict[str, Any], events: list[Event], month: Month) -> Day:
     return Day(
         day=row["day"],
         charge_events=row["charge_events"],
-        events=events,
+        events=[event for event in events if isinstance(event, Event)],
+        intervals=[event for event in events if isinstance(event, Interval)],
         vpp_share_cents=shared * share,
         own_cents=shared * own_share,
         to_pool_cents=shared * (1 - share - own_share),
@@ -329,7 +415,7 @@ def _check(
 ) -> None:
     """Raise CheckFailed unless all of it adds up to what was settled and published."""
     site = report.sites[case.nmi]
-    events = [event for day in case.days for event in day.events]
+    events = [event for day in case.days for event in day.items]
 
     def kwh(event_type: str) -> float:
         return float(_sum(e.energy_kwh for e in events if e.event_type == event_type))
@@ -337,7 +423,7 @@ def _check(
     whole_cents = case.floor_cents + case.rounding_cents
     claims: list[tuple[str, Any, Any]] = [
         ("days with events but without membership", other_days, []),
-        ("own part", case.own_cents, Fraction(of_month["own_cents"])),
+        ("own part", case.own_cents, Fraction(of_month["own_sixth_cents"]) / 6),
         ("exact amount", case.exact_cents, allotted),
         ("whole cents", whole_cents, of_month["allotted_cents"]),
         ("before fees", whole_cents + case.loss_lifted_cents, case.before_fees_cents),
@@ -384,15 +470,16 @@ def _sum(amounts: Any) -> Fraction:
 
 def markdown(case: Explanation) -> str:
     """Show an explanation: the month's steps, its days, and the first of its events."""
-    events = [(day.day, event) for day in case.days for event in day.events]
     lines = [
         f"# {case.nmi} in {case.month}: {shown_aud(case.after_fees_cents)} AUD",
         "",
-        f"{case.address}; {case.vpp}, revision {case.revision}, settled by {case.run_record}",
+        f"{plain(case.address)}; {plain(case.vpp)}, revision {case.revision}, "
+        f"settled by {case.run_record}",
         "",
         "| step | cents |",
         "|---|--:|",
-        f"| own part of its events' worth, {len(case.days)} days | {shown(case.own_cents)} |",
+        f"| own part of its events' worth, {count(len(case.days), 'day')} "
+        f"| {shown(case.own_cents)} |",
         f"| its part of the pool, by capacity | {shown(case.pool_share_cents)} |",
         f"| together, exactly {exact(case.exact_cents)} | {shown(case.exact_cents)} |",
         f"| whole cents | {case.floor_cents:,} |",
@@ -411,7 +498,7 @@ def markdown(case: Explanation) -> str:
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {day.day} | {len(day.events)} | {shown(day.shared_cents)} "
+        f"| {day.day} | {len(day.items)} | {shown(day.shared_cents)} "
         f"| {exact(day.revenue_percentage)} | {shown(day.vpp_share_cents)} "
         f"| {shown(day.own_cents)} | {shown(day.to_pool_cents)} | {shown(day.pool_cents)} "
         f"| {exact(day.vpp_capacity_kwh)} | {exact(day.site_capacity_kwh)} "
@@ -422,25 +509,57 @@ def markdown(case: Explanation) -> str:
         lines += [
             "",
             f"{case.events_elsewhere} of its events are on days on which it was no member of "
-            f"{case.vpp}; they do not count here.",
+            f"{plain(case.vpp)}; they do not count here.",
         ]
-    if events:
-        of_all = (
-            f"The first {_SHOWN_EVENTS} of {len(events):,}" if events[_SHOWN_EVENTS:] else "All"
-        )
-        lines += ["", f"{of_all} events", ""]
-        lines += [
-            "| day | type | kWh | c/kWh | cents | whose | from |",
-            "|---|---|--:|--:|--:|---|---|",
-        ]
-        lines += [
+    lines += _event_lines([(day.day, event) for day in case.days for event in day.events])
+    lines += _interval_lines([(day.day, one) for day in case.days for one in day.intervals])
+    return "\n".join(lines) + "\n"
+
+
+def _event_lines(events: list[tuple[date, Event]]) -> list[str]:
+    if not events:
+        return []
+    return [
+        *_heading(len(events), "events"),
+        "| day | type | kWh | c/kWh | cents | whose | from |",
+        "|---|---|--:|--:|--:|---|---|",
+        *(
             f"| {day} | {event.event_type} | {exact(event.energy_kwh)} "
             f"| {exact(event.tariff_cents_per_kwh)} | {exact(event.value_cents)} "
             f"| {'the VPP alone' if event.is_cost_only else 'shared'} "
-            f"| {event.file}, line {event.line} |"
+            f"| {plain(event.file)}, line {event.line} |"
             for day, event in events[:_SHOWN_EVENTS]
-        ]
-    return "\n".join(lines) + "\n"
+        ),
+    ]
+
+
+def _interval_lines(intervals: list[tuple[date, Interval]]) -> list[str]:
+    if not intervals:
+        return []
+    return [
+        *_heading(len(intervals), "intervals"),
+        "| day | interval | ends | type | kWh | quality | c/kWh | cents | whose | from "
+        "| price from |",
+        "|---|--:|---|---|--:|---|--:|--:|---|---|---|",
+        *(
+            f"| {day} | {one.number} | {one.ends:%Y-%m-%d %H:%M} | {one.event_type} "
+            f"({one.suffix}) | {exact(one.energy_kwh)} | {one.quality} "
+            f"| {exact(one.tariff_cents_per_kwh)} | {exact(one.value_cents)} "
+            f"| {'the VPP alone' if one.is_cost_only else 'shared'} "
+            f"| {origin(one)}, line {one.line} | {', '.join(one.price_files)} |"
+            for day, one in intervals[:_SHOWN_EVENTS]
+        ),
+    ]
+
+
+def _heading(count: int, noun: str) -> list[str]:
+    of_all = f"The first {_SHOWN_EVENTS} of {count:,}" if count > _SHOWN_EVENTS else "All"
+    return ["", f"{of_all} {noun}", ""]
+
+
+def origin(interval: Interval) -> str:
+    """Name the file that an interval is from, and the member of it where it is a zip."""
+    return f"{interval.file} ({interval.member})" if interval.member else interval.file
 
 
 def rounding(case: Explanation) -> str:

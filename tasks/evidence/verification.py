@@ -20,7 +20,7 @@ from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.report import Report
-from tasks.core.run_record import SettledRunRecord
+from tasks.core.run_record import SettledFile, SettledRunRecord
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import read_log
@@ -39,12 +39,15 @@ _SHOWN_DIFFERENCES = 5
 class Pinned:
     """All inputs of a run's settlement, and the run's record with its key.
 
-    `files` are the catalog's rows of the files that counted, `registry` the lines of its log.
+    `files`, `meter_files` and `price_files` are the catalog's rows of the files that counted,
+    `registry` the lines of its log.
     """
 
     key: str
     record: SettledRunRecord
     files: pl.DataFrame
+    meter_files: pl.DataFrame
+    price_files: pl.DataFrame
     registry: bytes
 
     @property
@@ -160,26 +163,35 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
     record = read_run_record(store, run_record)
     if not isinstance(record, SettledRunRecord):
         raise Refused(f"{run_record} is missing; it was deleted by hand and must be restored")
-    named = pl.DataFrame(
-        [[file["key"], file["etag"], file["import_id"]] for file in record.files],
-        schema=["key", "etag", "import_id"],
-        schema_overrides=dict.fromkeys(["key", "etag", "import_id"], pl.String),
-        orient="row",
-    )
     catalog, _ = read_catalog(store)
-    files = named.join(catalog, on=["key", "etag", "import_id"], how="left", maintain_order="left")
-    for file in files.filter(pl.col("rows").is_null()).iter_rows(named=True):
-        raise Refused(
-            f"{file['key']} (ETag {file['etag']}) was import {file['import_id']} for {run_record}; "
-            f"the catalog has none of it: restore {keys.CATALOG}"
-        )
+    files, meter_files, price_files = (
+        _of_catalog(catalog, named, run_record)
+        for named in (record.files, record.meter_files, record.price_files)
+    )
     lines = read_log(store).splitlines(keepends=True)
     if len(lines) < record.registry_seq:
         raise Refused(
             f"{run_record} saw {record.registry_seq} lines of {keys.REGISTRY_LOG}, which has "
             f"{len(lines)} now: it was cut by hand and must be restored"
         )
-    return Pinned(run_record, record, files, b"".join(lines[: record.registry_seq]))
+    registry = b"".join(lines[: record.registry_seq])
+    return Pinned(run_record, record, files, meter_files, price_files, registry)
+
+
+def _of_catalog(catalog: pl.DataFrame, named: list[SettledFile], run_record: str) -> pl.DataFrame:
+    """Return the catalog's rows of the files that a run's record names."""
+    pinned = pl.DataFrame(
+        [[file["key"], file["etag"], file["import_id"]] for file in named],
+        schema=dict.fromkeys(["key", "etag", "import_id"], pl.String),
+        orient="row",
+    )
+    files = pinned.join(catalog, on=["key", "etag", "import_id"], how="left", maintain_order="left")
+    for file in files.filter(pl.col("rows").is_null()).iter_rows(named=True):
+        raise Refused(
+            f"{file['key']} (ETag {file['etag']}) was import {file['import_id']} for {run_record}; "
+            f"the catalog has none of it: restore {keys.CATALOG}"
+        )
+    return files
 
 
 def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -190,6 +202,8 @@ def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.D
         as_of=record.as_of,
         registry=pins.registry,
         files=pins.files,
+        meter_files=pins.meter_files,
+        price_files=pins.price_files,
         corrections=_corrections(store, pins),
         repeats=_repeats(store, pins),
         rejected=pl.DataFrame(

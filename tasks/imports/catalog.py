@@ -6,7 +6,7 @@ race reads it again, and adds its rows to what is there then.
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 from polars._typing import PolarsDataType
@@ -67,11 +67,13 @@ class Kind:
             Refused: it is one.
         """
         if not self.has_name(key):
-            *others, last = self.suffixes
-            raise Refused(
-                f"{key} would not be read: names in {self.folder} end in {', '.join(others)} or "
-                f"{last}"
-            )
+            raise Refused(f"{key} would not be read: names in {self.folder} end in {self.endings}")
+
+    @property
+    def endings(self) -> str:
+        """Say what names end in: '.csv, .csv.gz or .csv.zst'."""
+        *others, last = self.suffixes
+        return f"{', '.join(others)} or {last}"
 
 
 EVENTS = Kind("events", keys.EVENTS, (".csv", ".csv.gz", ".csv.zst"), reader=2)
@@ -87,11 +89,13 @@ class Inbox:
     """What is in the inbox, and what the catalog has of it.
 
     `files` has the catalog's row of each object in key order, with `last_modified`; what is not
-    imported yet has null in all other columns but `key` and `etag`.
+    imported yet has null in all other columns but `key` and `etag`. `unread` has the keys of what
+    is not read because of its suffix.
     """
 
     versions: list[ObjectVersion]
     files: pl.DataFrame
+    unread: list[str] = field(default_factory=list)
 
     @property
     def new(self) -> list[ObjectVersion]:
@@ -134,7 +138,10 @@ def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     """
     found = [version for listed in _folders(folder) for version in store.versions(listed)]
     versions = [v for v in found if kind_of(v.key).has_name(v.key)]
-    return Inbox(versions, _with_rows(versions, read_catalog(store)[0]))
+    names = {version.key for version in versions}
+    # Some S3 clients make an object for a folder.
+    unread = [v.key for v in found if v.key not in names and not v.key.endswith("/")]
+    return Inbox(versions, _with_rows(versions, read_catalog(store)[0]), unread)
 
 
 def _folders(folder: str) -> list[str]:

@@ -8,13 +8,15 @@ next run keeps; closing a month is refused while there are any.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import md5
+from threading import Lock
 from typing import Literal
 
 from tasks.core import keys
-from tasks.core.difference import Basis, Difference, compare
+from tasks.core.difference import Basis, Cause, Difference, compare
 from tasks.core.errors import LostRace, Refused
 from tasks.core.month import Month
 from tasks.core.month_record import LastSettlement, MonthRecord, Revision
@@ -23,6 +25,7 @@ from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
 from tasks.io.object_store import ObjectStore
 from tasks.publication.published import PublishedMonth
 from tasks.publication.run_records import read_run_record, write_run_record
+from tasks.settlement.data_changes import DataChanges, data_changes
 from tasks.settlement.settlement import Settlement
 
 _PARALLEL_WRITES = 16
@@ -166,11 +169,23 @@ def _differences(
     """
 
     @lru_cache
-    def old_basis(run_record: str) -> Basis:
+    def old_record(run_record: str) -> SettledRunRecord:
         found = read_run_record(store, run_record)
         if not isinstance(found, SettledRunRecord):
             raise Refused(f"{run_record} is missing; it was deleted by hand and must be restored")
-        return Basis(found.registry_seq, found.rule_version)
+        return found
+
+    def data_causes(before: Report, after: Report, run_record: str) -> list[Cause]:
+        old, new = before.settlement, after.settlement
+        if (old.meter_inputs, old.price_inputs) == (new.meter_inputs, new.price_inputs):
+            return []
+        with lock:
+            if run_record not in changes:
+                old_facts = old_record(run_record)
+                changes[run_record] = made.enter_context(
+                    data_changes(store, published.month, old_facts, settlement.facts)
+                )
+            return changes[run_record].causes(before, after)
 
     new_basis = Basis(settlement.facts.registry_seq, settlement.facts.rule_version)
     log = settlement.inputs.log.splitlines()
@@ -187,11 +202,20 @@ def _differences(
         revised = report.revised(record.last_revision(vpp))
         if current == revised:  # a store whose ETags are not made from the content
             return None
-        return compare(current, revised, old_basis(claim.run_record), new_basis, log)
+        old = old_record(claim.run_record)
+        return compare(
+            current,
+            revised,
+            Basis(old.registry_seq, old.rule_version),
+            new_basis,
+            log,
+            data_causes(current, revised, claim.run_record),
+        )
 
     later = [report for report in settlement.reports if _is_later(published, record, report)]
-    with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
-        found = pool.map(difference, later)
+    lock, changes = Lock(), dict[str, DataChanges]()
+    with ExitStack() as made, ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+        found = list(pool.map(difference, later))
     return {changed.vpp_id: changed for changed in found if changed is not None}
 
 

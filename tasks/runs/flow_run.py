@@ -1,26 +1,32 @@
-"""What a flow takes from its Prefect run: its month, its turn, and who started it.
+"""What a flow takes from its Prefect run: its month, its turn, its tags, and who started it.
 
 The flows call these; the rooms below work without Prefect.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from prefect import runtime
+from prefect import runtime, tags
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.runs import summary
-from tasks.runs.run import Run
+from tasks.runs.run import Run, user_and_machine
+from tasks.runs.stage import run_logger
+
+# Who started the run that started this one.
+_parents_starter: ContextVar[str] = ContextVar("parents_starter", default="")
 
 
 def task_runner() -> TaskRunner[PrefectFuture[Any]]:
@@ -28,9 +34,13 @@ def task_runner() -> TaskRunner[PrefectFuture[Any]]:
 
     Threads by default, two of them: Polars and DuckDB use all cores themselves, and the second
     import reads from S3 while the first one parses. Dask and Ray put each import on another
-    machine; all that they exchange is on S3.
+    machine; all that they exchange is on S3. This is called when a flow is loaded; where a setting
+    is wrong, the flow itself says so.
     """
-    settings = Settings()
+    try:
+        settings = Settings()
+    except Refused:
+        return cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=2))
     address = settings.task_runner_address or None
     runner: Any = ThreadPoolTaskRunner(max_workers=2)
     if settings.task_runner == "dask":
@@ -62,18 +72,56 @@ def month_or_previous(month: str) -> Month:
     return Month.of(scheduled, Settings().timezone).previous
 
 
+def month_in_name(month: str) -> str:
+    """Return the month as the run's name has it, whatever is wrong with it or with the settings."""
+    try:
+        return str(month_or_previous(month))
+    except (Refused, TypeError):
+        return str(month)
+
+
 def recorded_by() -> str:
     """Name this run for logs that outlive Prefect's database."""
     return f"flow-run/{runtime.flow_run.id}"
 
 
 def started_by() -> str:
-    """Name who started this run, as far as Prefect knows."""
+    """Name who started this run: what Prefect knows, or the user of this machine."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    if run is None or run.created_by is None:
-        return "a call from Python"
-    return f"{run.created_by.type}: {run.created_by.display_value}"
+    if run is not None and run.created_by is not None:
+        return f"{run.created_by.type}: {run.created_by.display_value}".lower()
+    if run is not None and run.deployment_id is not None:
+        return "a person or program, through Prefect"  # which does not say who
+    return _parents_starter.get() or user_and_machine()
+
+
+@contextmanager
+def passing_on() -> Iterator[None]:
+    """Let the runs that this one starts have its tags, which alarms go by, and who started it."""
+    token = _parents_starter.set(started_by())
+    try:
+        with tags(*(runtime.flow_run.tags or [])):
+            yield
+    finally:
+        _parents_starter.reset(token)
+
+
+def add_tags(*names: str) -> None:
+    """Tag this run, so that it is found by its month and VPPs. Where that fails it goes on."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    run = context.flow_run
+    new = [name for name in dict.fromkeys(names) if name not in run.tags]
+    if not new:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run.id, tags=[*run.tags, *new])
+        run.tags = [*run.tags, *new]
+    except Exception as problem:
+        run_logger().warning("the run could not be tagged with %s: %s", ", ".join(new), problem)
 
 
 @contextmanager
@@ -85,6 +133,7 @@ def settlement_run(
     Its record is written at the end, however it ends, and an event is emitted.
     """
     run = Run(open_store(), month, request, str(runtime.flow_run.id), started_by(), parameters)
+    add_tags(str(month))
     try:
         with run.recorded(), _one_at_a_time(month):
             yield run

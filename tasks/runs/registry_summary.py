@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
@@ -84,24 +84,6 @@ def _warning(recorded: Sequence[Recorded]) -> str:
     return " " + " ".join([*sentences, "What is not meant can be taken back by withdraw-change."])
 
 
-def end_with_upload(store: ObjectStore, key: str) -> State[Any]:
-    """End a run with a link to upload a file of changes with, and how it is used."""
-    seconds = store.settings.presign_seconds
-    url = store.link("put_object", key, seconds)
-    command = f"curl -T '{key.rsplit('/', 1)[1]}' '{url}'"
-    within = f"within {seconds // 60} minutes" if seconds >= 120 else f"within {seconds} seconds"
-    create_markdown_artifact(
-        f"Upload the file {within}:\n\n```\n{command}\n```\n\n"
-        f"Then run `import-registry` with the key `{key}`.",
-        key="registry-upload",
-        description=f"upload {key}",
-    )
-    return Completed(
-        message=f"Upload the file {within}: {command}\nThen run import-registry with the key {key}",
-        data={"key": key, "url": url},
-    )
-
-
 def end_with_list(
     store: ObjectStore, rows: Sequence[Row], day: date, as_of: datetime | None, key: str
 ) -> State[Any]:
@@ -120,7 +102,7 @@ def end_with_list(
         description=f"{what}{first} All of them as CSV: [{key}]({url})",
     )
     return Completed(
-        message=f"{what} All of them as CSV: {url}",
+        message=f"{what} All of them as CSV are in {key}; the artifact registry links it.",
         data={"day": str(day), **counts, "key": key, "url": url},
     )
 

@@ -1,8 +1,11 @@
 """A settlement run: its request, where it reads and writes, and its record so far."""
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from getpass import getuser
 from importlib.metadata import version
 from time import monotonic
 from typing import Any
@@ -27,6 +30,27 @@ from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.settlement import Settlement
 
 _SOFTWARE = ("vpp-settlement", "prefect", "polars", "duckdb", "boto3")
+
+
+def _in_words(problem: BaseException) -> str:
+    """Say what ended a run. Prefect's exceptions are known by name, as it need not be there."""
+    name = type(problem).__name__
+    if name == "TerminationSignal":
+        return "its process was told to end: cancelled, or its worker was stopped"
+    if isinstance(problem, SystemExit):
+        return f"its process ended amid the run (exit status {problem.code or 0})"
+    if isinstance(problem, KeyboardInterrupt):
+        return "it was interrupted at the keyboard"
+    return str(problem) or name
+
+
+def user_and_machine() -> str:
+    """Name the user that this process runs as, and the machine."""
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # a container's users need not have names
+        user = f"user {os.getuid()}"
+    return f"{user} at {socket.gethostname()}"
 
 
 class Run:
@@ -94,7 +118,7 @@ class Run:
             yield self
         except BaseException as problem:
             outcome = "refused" if isinstance(problem, Refused) else "failed"
-            self.note(outcome=outcome, reason=str(problem) or repr(problem))
+            self.note(outcome=outcome, reason=_in_words(problem))
             try:
                 self.write_record()
             except Exception as failure:

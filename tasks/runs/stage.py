@@ -1,7 +1,7 @@
 """A stage of a run: a plain function, which inside a flow run is a Prefect task.
 
 As a task it has retries: a failure of the network is retried, with backoff and jitter. What a
-person can correct is never retried: it ends a run as failed with a sentence instead of a traceback.
+person can correct is never retried: it ends a run as refused with a sentence, and no traceback.
 Outside a flow run (the line program, tests) a stage is its function, and nothing of Prefect is
 loaded.
 """
@@ -49,7 +49,10 @@ def run_logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
 
 
 def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
-    """Let what a person can correct end a flow or task run as failed with its sentence alone."""
+    """Let what a person can correct end a flow or task run as refused, with its sentence alone.
+
+    For Prefect it is a failed run, whose state has a name of its own: alarms tell the two apart.
+    """
 
     @wraps(function)
     def sentenced(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -60,7 +63,7 @@ def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
 
             # Without its traceback, whose frames would keep databases alive as long as the state.
             refusal = problem.with_traceback(None)
-            return Failed(message=str(problem), data=refusal)  # type: ignore[return-value]
+            return Failed(name="Refused", message=str(problem), data=refusal)  # type: ignore[return-value]
 
     return sentenced
 

@@ -17,6 +17,7 @@ from tasks.core.registry import Change
 from tasks.core.registry_list import Row
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
+from tasks.core.words import count
 from tasks.evidence import dispute, tables, verification
 from tasks.evidence.explanation import Explained, explain
 from tasks.imports import catalog, inbox_files
@@ -35,17 +36,22 @@ from tasks.settlement import inputs, settlement
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.settlement import Settlement
 
+_SHOWN = 10
+
 
 @stage("list the inbox")
 def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     """List the files in a folder of the inbox, and which of them are imported."""
     inbox = catalog.list_inbox(store, folder)
     run_logger().info(
-        "%d files in %s, %d of them new",
-        len(inbox.versions),
+        "%s in %s, %d new",
+        count(len(inbox.versions), "file"),
         folder or "the inbox",
         len(inbox.new),
     )
+    if inbox.unread:
+        shown = ", ".join(inbox.unread[:_SHOWN])
+        run_logger().warning("%s not read: %s", count(len(inbox.unread), "object"), shown)
     return inbox
 
 
@@ -58,7 +64,8 @@ def import_each(store: ObjectStore, groups: Sequence[list[ObjectVersion]]) -> li
         return [import_files(store, group) for group in groups]
     from tasks.runs.summary import wait_with_progress
 
-    return wait_with_progress(import_files.submit_each(store, groups))
+    sizes = [sum(version.size for version in group) for group in groups]
+    return wait_with_progress(import_files.submit_each(store, groups), sizes)
 
 
 def _import_name() -> str:
@@ -93,10 +100,14 @@ def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame
     for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
         logger.info("%s: columns ignored: %s", file["key"], file["ignored_columns"])
     for file in imported.filter(pl.col("ignored") > 0).iter_rows(named=True):
-        logger.info("%s: %d rows are none of ours", file["key"], file["ignored"])
+        logger.info("%s: %s not ours", file["key"], count(file["ignored"], "row"))
     for file in imported.filter(pl.col("warnings").is_not_null()).iter_rows(named=True):
         logger.warning("%s", file["warnings"])
-    logger.info("%d files, %d rows imported", imported.height, imported["imported"].sum())
+    logger.info(
+        "%s, %s imported",
+        count(imported.height, "file"),
+        count(int(imported["imported"].sum()), "row"),
+    )
     if is_in_flow_run() and not isinstance(store, ScratchStore):
         from tasks.runs.summary import announce_rejected
 
@@ -117,9 +128,9 @@ def select_inputs(
     """Find which files count for a month; list its rejected rows, before it can be refused."""
     selected = inputs.select_inputs(store, store.settings, month, inbox, request.as_of)
     run_logger().info(
-        "%d files, %d rows: %d rejected",
-        selected.files.height,
-        selected.files["rows"].sum(),
+        "%s, %s: %d rejected",
+        count(selected.files.height, "file"),
+        count(int(selected.files["rows"].sum()), "row"),
         selected.facts.rejected_rows,
     )
     return selected
@@ -138,10 +149,10 @@ def settle(store: ObjectStore, month_inputs: MonthInputs, request: SettlementReq
     """Allocate the month, check it, and make the reports. Nothing is written."""
     settled = settlement.settle(store, month_inputs, request)
     run_logger().info(
-        "%d events settled, %d unassigned; %d reports",
-        settled.facts.settled_events,
+        "%s settled, %d unassigned; %s",
+        count(settled.facts.settled_events, "event"),
         settled.facts.unassigned_events,
-        len(settled.reports),
+        count(len(settled.reports), "report"),
     )
     return settled
 
@@ -188,9 +199,9 @@ def find_settled_run(store: ObjectStore, month: Month) -> str:
 
 
 @stage("explain {nmi} in {month}")
-def explain_site(store: ObjectStore, month: Month, vpp: str, nmi: str) -> Explained:
-    """Explain a site's part of the current report."""
-    [explained] = explain(store, month, vpp, [nmi])
+def explain_site(store: ObjectStore, month: Month, vpp: str, nmi: str, revision: int) -> Explained:
+    """Explain a site's part of a revision of a report; 0: of the current one."""
+    [explained] = explain(store, month, vpp, [nmi], revision)
     return explained
 
 
@@ -298,5 +309,5 @@ def list_registry(
 ) -> tuple[list[Row], date, str]:
     """Write the registry on a day as CSV; return its rows, the day, and its key."""
     rows, on, key = registry_log.put_list(store, store.settings, day, as_of)
-    run_logger().info("%d rows in %s", len(rows), key)
+    run_logger().info("%s in %s", count(len(rows), "row"), key)
     return rows, on, key

@@ -3,7 +3,9 @@
 Nothing here decides anything, and all of it can be made again from S3.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import polars as pl
@@ -24,8 +26,9 @@ from tasks.core.difference import Difference, Values
 from tasks.core.errors import Refused
 from tasks.core.late_data import LateData
 from tasks.core.month import Month
-from tasks.core.run_record import ReportOutcome, SettledRunRecord
+from tasks.core.run_record import ImportCounts, ReportOutcome, SettledRunRecord
 from tasks.core.settings import Settings
+from tasks.core.words import count, plain
 from tasks.evidence.explanation import Explanation, markdown
 from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
@@ -39,35 +42,138 @@ from tasks.settlement.inputs import MonthInputs
 
 _SHOWN_ROWS = 100
 _SHOWN_CAUSES = 20
+_SHOWN = 10  # of what is named in a line
+# Reasons why rows were skipped that are no faults.
+_ALREADY_IMPORTED, _IGNORED = "already imported", "ignored"
 
 
-def end_with_link(
-    store: ObjectStore, key: str, action: Literal["get_object", "put_object"] = "get_object"
-) -> State[Any]:
-    """End a run with a link to read or write an object, as its message and as an artifact.
+def end_with_link(store: ObjectStore, key: str, artifact_key: str = "download") -> State[Any]:
+    """End a run with a link to read an object: in its result, and in one artifact.
+
+    The run's message says where and how long. It has no link itself: messages are in logs and in
+    notifications, which go further than to whoever started the run.
 
     Raises:
         Refused: there is nothing to read.
     """
-    if action == "get_object" and not store.exists(key):
+    if not store.exists(key):
         raise Refused(
             f"{key} is not published; settle the month first, or ask for another revision"
         )
-    url = store.link(action, key, Settings().presign_seconds)
-    create_link_artifact(url, link_text=key, key="link", description=f"{action} {key}")
-    return Completed(message=url, data={"key": key, "url": url})
+    url = store.link("get_object", key, store.settings.presign_seconds)
+    until = valid_until(store)
+    create_link_artifact(
+        url, link_text=key, key=artifact_key, description=f"{key}, to be read until {until}"
+    )
+    return Completed(
+        message=f"{key} can be read until {until}: the link is in the artifact {artifact_key}",
+        data={"key": key, "url": url},
+    )
 
 
-def wait_with_progress(imports: PrefectFutureList[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Wait for imports, showing how many are done; raise what any of them raised."""
+def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards: str) -> State[Any]:
+    """End a run with a link to upload an object with: in its result, and in one artifact.
+
+    As whoever has the link may replace the object, it is nowhere else.
+
+    Args:
+        store: where it goes.
+        key: what it will be called there.
+        artifact_key: the key of the artifact that shows the command.
+        afterwards: a sentence on what comes next, in Markdown.
+    """
+    url = store.link("put_object", key, store.settings.presign_seconds)
+    until = valid_until(store)
+    command = f"curl -T '{key.rsplit('/', 1)[1]}' '{url}'"
+    create_markdown_artifact(
+        f"Upload the file until {until}:\n\n```\n{command}\n```\n\n{afterwards}",
+        key=artifact_key,
+        description=f"upload {key}",
+    )
+    return Completed(
+        message=f"{key} can be uploaded until {until}: the command is in the artifact "
+        f"{artifact_key}",
+        data={"key": key, "url": url},
+    )
+
+
+def valid_until(store: ObjectStore) -> str:
+    """Return when a link that is made now ends, in UTC."""
+    end = datetime.now(UTC) + timedelta(seconds=store.settings.presign_seconds)
+    return f"{end:%Y-%m-%d %H:%M} UTC"
+
+
+def wait_with_progress(
+    imports: PrefectFutureList[pl.DataFrame], sizes: Sequence[int]
+) -> list[pl.DataFrame]:
+    """Wait for imports, showing how much of their bytes is done; raise what any of them raised.
+
+    Args:
+        imports: what to wait for.
+        sizes: how many bytes each of them reads.
+    """
     artifact = create_progress_artifact(
-        0, key="import-progress", description=f"of {len(imports)} imports"
+        0,
+        key="import-progress",
+        description=f"of {sum(sizes) / 1e6:,.1f} MB, in {count(len(imports), 'import')}",
     )
     assert isinstance(artifact, UUID)  # not a coroutine: this is no async code
-    for done, future in enumerate(as_completed(list(imports)), 1):
+    # An empty file is something to do, too.
+    weights = {id(future): size + 1 for future, size in zip(imports, sizes, strict=True)}
+    done, all_bytes = 0, sum(weights.values())
+    for future in as_completed(list(imports)):
         future.result()
-        update_progress_artifact(artifact, done * 100 / len(imports))
+        done += weights[id(future)]
+        update_progress_artifact(artifact, done * 100 / all_bytes)
     return imports.result()
+
+
+def settlement_in_words(run: Run) -> str:
+    """Say in a line what a settlement run did: its final message."""
+    record = run.record
+    assert isinstance(record, SettledRunRecord)
+    reports = record.reports or []
+    parts = [count(len(reports), "report")]
+    if record.outcome in ("published", "preview"):
+        new = sum(report.outcome != "unchanged" for report in reports)
+        parts.append(f"{new} new" if record.outcome == "published" else f"{new} would change")
+    if record.digest:
+        parts.append(f"digest {record.digest}")
+    if record.rejected_rows:
+        parts.append(f"{count(record.rejected_rows, 'row')} rejected")
+    if record.unassigned:
+        parts.append(f"{count(len(record.unassigned), 'site')} with unassigned events")
+    if record.imported and record.imported.unread:
+        parts.append(unread_in_words(record.imported.unread))
+    outcome = "what if, nothing is published" if run.request.what_if else record.outcome
+    return f"{record.month}: {outcome}, {', '.join(parts)}"
+
+
+def import_in_words(counts: ImportCounts) -> str:
+    """Say in a line what an import came to: its final message."""
+    reasons = dict(counts.skipped_by_reason)
+    already, ignored = (reasons.pop(name, 0) for name in (_ALREADY_IMPORTED, _IGNORED))
+    parts = [
+        f"{count(counts.imported, 'row')} of {count(counts.files_imported, 'file')} imported",
+        f"{count(sum(reasons.values()), 'row')} rejected",
+    ]
+    if ignored:
+        parts.append(f"{count(ignored, 'row')} not ours")
+    if already:
+        parts.append(f"{count(already, 'row')} imported before")
+    if counts.files_failed:
+        named = "; ".join(f"{file.key}: {file.failed}" for file in counts.files_failed[:_SHOWN])
+        parts.append(f"{count(len(counts.files_failed), 'file')} could not be read ({named})")
+    if counts.unread:
+        parts.append(unread_in_words(counts.unread))
+    return ", ".join(parts)
+
+
+def unread_in_words(unread: list[str]) -> str:
+    """Name what is in the inbox and is no file that is read, by its suffix."""
+    more = [f"and {len(unread) - _SHOWN:,} more"] if len(unread) > _SHOWN else []
+    named = ", ".join([*unread[:_SHOWN], *more])
+    return f"{count(len(unread), 'object')} not read because of the suffix: {named}"
 
 
 def show_run(run: Run) -> None:
@@ -83,10 +189,9 @@ def show_settlement(run: Run) -> None:
     assert isinstance(record, SettledRunRecord)
     is_preview = record.outcome == "preview"
     lines = [
-        f"# Preview of {record.month}: nothing is published"
-        if is_preview
-        else f"# Settlement of {record.month}: {record.outcome}",
+        _title(run),
         "",
+        *_assumed(run),
         "| VPP | sites | total revenue | VPP total | sites after fees | revision | changed |",
         "|---|--:|--:|--:|--:|--:|---|",
         *(_report_row(run.store, report) for report in record.reports or []),
@@ -96,7 +201,7 @@ def show_settlement(run: Run) -> None:
             "",
             f"To approve it: settle the month, then `close-month` with expect `{record.digest}`.",
         ]
-    elif not is_preview:
+    elif record.digest:
         lines += ["", f"Digest of the month: `{record.digest}`."]
     for difference in run.differences.values():
         lines += ["", *_difference(difference)]
@@ -104,44 +209,96 @@ def show_settlement(run: Run) -> None:
         *_missing(run),
         "",
         *_rows(record),
+        *_meter(record),
         *_rejects(run.store, run.month, record, is_preview),
+        *_unassigned(record),
     ]
     if record.late_data:
-        lines += ["", "Late data in other months:", "", *(f"- {late}" for late in record.late_data)]
+        late_data = (f"- {plain(late)}" for late in record.late_data)
+        lines += ["", "Late data in other months:", "", *late_data]
     lines += ["", "| stage | seconds |", "|---|--:|"]
     lines += [f"| {stage} | {seconds} |" for stage, seconds in record.stages_seconds.items()]
-    key = f"preview-{run.month}" if is_preview else f"settlement-{run.month}"
-    create_markdown_artifact("\n".join(lines), key=key)
+    what = "what-if" if run.request.what_if else "preview" if is_preview else "settlement"
+    create_markdown_artifact("\n".join(lines), key=f"{what}-{run.month}")
+
+
+def _title(run: Run) -> str:
+    if run.request.what_if:
+        return f"# What if: {run.month} under other terms. Nothing is published"
+    if run.record.outcome == "preview":
+        return f"# Preview of {run.month}: nothing is published"
+    return f"# Settlement of {run.month}: {run.record.outcome}"
+
+
+def _assumed(run: Run) -> list[str]:
+    """Show the terms that a what-if assumes."""
+    if not run.request.what_if:
+        return []
+    lines = ["Assumed on all days of the month; all else is as the registry has it:", ""]
+    for terms in run.request.what_if:
+        given = terms.model_dump(mode="json", exclude_none=True, exclude={"vpp"})
+        said = ", ".join(f"{name} {value}" for name, value in given.items()) or "nothing else"
+        lines.append(f"- {terms.vpp}: {plain(said)}")
+    return [*lines, ""]
 
 
 def _report_row(store: ObjectStore, report: ReportOutcome) -> str:
     totals = report.totals
-    link = store.link("get_object", report.key, Settings().presign_seconds)
-    name = report.name if report.outcome == "preview" else f"[{report.name}]({link})"
+    link = store.link("get_object", report.key, store.settings.presign_seconds)
+    name = plain(report.name)
     return (
-        f"| {name} | {report.sites} "
+        f"| {name if report.outcome == 'preview' else f'[{name}]({link})'} | {report.sites} "
         f"| {totals['total_revenue']:,.2f} | {totals['vpp_total_revenue']:,.2f} "
         f"| {totals['site_total_revenue_after_fees']:,.2f} | {report.revision} "
-        f"| {'; '.join(report.changed) or 'unchanged'} |"
+        f"| {plain('; '.join(report.changed)) or 'unchanged'} |"
     )
 
 
 def _rows(record: SettledRunRecord) -> list[str]:
     """Say what became of the rows, and which files did not count."""
     lines = [
-        f"{record.rows:,} rows in {len(record.files)} files: "
+        f"{count(record.rows, 'row')} in {count(len(record.files), 'file')}: "
         f"{record.rejected_rows:,} rejected, "
-        f"{record.settled_events:,} events settled in this month, "
+        f"{count(record.settled_events, 'event')} settled in this month, "
         f"{record.unassigned_events:,} unassigned."
     ]
     if record.corrected_rows:
-        lines[-1] += f" {record.corrected_rows:,} more were rejected and are corrected."
+        were = "was rejected and is" if record.corrected_rows == 1 else "were rejected and are"
+        lines[-1] += f" {record.corrected_rows:,} more {were} corrected."
     if record.duplicates:
         files = "; ".join(f"{file.key} {file.same_as}" for file in record.duplicates)
-        lines += ["", f"Same content twice, counted once: {files}"]
+        lines += ["", f"Same content twice, counted once: {plain(files)}"]
+    for shared in record.shared_rows:
+        lines += [
+            "",
+            f"In two files and counted twice, which the request allowed: "
+            f"{count(shared.equal_rows, 'equal row')} and "
+            f"{count(shared.other_values_rows, 'row')} with other values, of {plain(shared.key)} "
+            f"and {plain(shared.other_key)}, {shared.aud:,.2f} AUD.",
+        ]
     if record.failed_imports:
         files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
-        lines += ["", f"Could not be read, which the request allowed: {files}"]
+        lines += ["", f"Could not be read, which the request allowed: {plain(files)}"]
+    if record.imported and record.imported.unread:
+        lines += ["", f"In the inbox: {plain(unread_in_words(record.imported.unread))}."]
+    return lines
+
+
+def _meter(record: SettledRunRecord) -> list[str]:
+    """Say what became of the days of meter data, and where DISPATCHPRICE stood in."""
+    readings = record.readings
+    rejected = sum(sum(file.reasons.values()) for file in record.meter_rejected)
+    if readings is None or not readings.rows + rejected:
+        return []
+    lines = [
+        "",
+        f"{readings.rows + rejected:,} days of meter channels in {len(record.meter_files)} files: "
+        f"{rejected:,} rejected, {readings.superseded:,} replaced by a later version, "
+        f"{readings.settled:,} settled (their intervals are among the events), "
+        f"{readings.unassigned:,} unassigned, {readings.other:,} do not count by the registry.",
+    ]
+    for sentence in record.stand_in_prices[:_SHOWN_ROWS]:
+        lines += ["", f"{sentence}."]
     return lines
 
 
@@ -150,9 +307,9 @@ def _missing(run: Run) -> list[str]:
     record = run.record
     assert isinstance(record, SettledRunRecord)
     missing = missing_sentences(record, run.store.settings.timezone)
-    lines = ["", "Missing:", "", *(f"- {sentence}" for sentence in missing[:_SHOWN_ROWS])]
+    lines = ["", "Missing:", "", *(f"- {plain(sentence)}" for sentence in missing[:_SHOWN_ROWS])]
     if len(missing) > _SHOWN_ROWS:
-        lines.append(f"- and {len(missing) - _SHOWN_ROWS} more; the run record has all of it")
+        lines.append(f"- and {len(missing) - _SHOWN_ROWS:,} more; the run record has all of it")
     if (
         record.outcome == "preview"
         and not run.request.what_if
@@ -161,7 +318,7 @@ def _missing(run: Run) -> list[str]:
             or why_incomplete(run.month, record, record.reports or [])
         )
     ):
-        lines += ["", f"To publish this takes allow_missing: {why}."]
+        lines += ["", f"To publish this takes allow_missing: {plain(why)}."]
     return lines if len(lines) > 3 else []
 
 
@@ -172,21 +329,41 @@ def _rejects(
     if not record.rejected:
         return []
     key = keys.rejected_rows(month)
-    link = store.link("get_object", key, Settings().presign_seconds)
+    link = store.link("get_object", key, store.settings.presign_seconds)
     return [
         "",
-        f"{record.at_stake.aud:,.2f} AUD are at stake in the {record.at_stake.rows:,} rejected "
-        "rows whose energy and tariff can be read. Correct them in "
+        f"{record.at_stake.aud:,.2f} AUD are at stake in the rejected rows whose energy and tariff "
+        f"can be read ({record.at_stake.rows:,} of them). Correct them in "
         f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; rows "
         "that are as they were stay open.",
         "",
         "| rejected rows | why | file |",
         "|--:|---|---|",
         *(
-            f"| {count} | {REASONS.get(reason, reason)} | {file.key} |"
+            f"| {number} | {REASONS.get(reason, reason)} | {plain(file.key)} |"
             for file in record.rejected
-            for reason, count in file.reasons.items()
+            for reason, number in file.reasons.items()
         ),
+    ]
+
+
+def _unassigned(record: SettledRunRecord) -> list[str]:
+    """Show the sites with events on days on which they were in no VPP: nobody is paid for these."""
+    if not record.unassigned:
+        return []
+    more = len(record.unassigned) - _SHOWN_ROWS
+    return [
+        "",
+        "Unassigned: events on days on which their site was in no VPP. Nobody is paid for them.",
+        "",
+        "| site | in the registry | days | events | kWh |",
+        "|---|---|---|--:|--:|",
+        *(
+            f"| {plain(site.nmi)} | {'yes' if site.is_known else 'no'} "
+            f"| {site.first_day} to {site.last_day} | {site.events:,} | {site.energy_kwh:,} |"
+            for site in record.unassigned[:_SHOWN_ROWS]
+        ),
+        *([f"\nand {count(more, 'more site', 'more sites')}"] if more > 0 else []),
     ]
 
 
@@ -198,19 +375,24 @@ def _difference(difference: Difference) -> list[str]:
         for nmi, values in difference.sites.items()
     }
     lines = [
-        f"**{difference.vpp}**, revision {difference.previous_revision} -> {difference.revision}: "
-        + ("; ".join(str(cause) for cause in difference.causes[:_SHOWN_CAUSES]) or "no known cause")
+        f"**{plain(difference.vpp)}**, revision {difference.previous_revision} -> "
+        f"{difference.revision}: "
+        + (
+            plain("; ".join(str(cause) for cause in difference.causes[:_SHOWN_CAUSES]))
+            or "no known cause"
+        )
     ]
     if len(difference.causes) > _SHOWN_CAUSES:
-        lines[0] += f"; and {len(difference.causes) - _SHOWN_CAUSES} more causes"
+        rest = len(difference.causes) - _SHOWN_CAUSES
+        lines[0] += f"; and {count(rest, 'more cause', 'more causes')}"
     changed = {nmi: values for nmi, values in sites.items() if values.before != values.after}
     if changed:
         lines += ["", "| site | after fees |", "|---|---|"]
         lines += [f"| {nmi} | {changed[nmi]} |" for nmi in list(changed)[:_SHOWN_ROWS]]
     others = len(sites) - len(changed)
     more = len(changed) - _SHOWN_ROWS
-    notes = [f"{others} sites changed in other columns alone"] * (others > 0)
-    notes += [f"and {more} more sites changed"] * (more > 0)
+    notes = [f"{count(others, 'site')} changed in other columns alone"] * (others > 0)
+    notes += [f"and {count(more, 'more site', 'more sites')} changed"] * (more > 0)
     return lines + ["", "; ".join(notes)] * bool(notes)
 
 
@@ -226,8 +408,9 @@ def show_rejected(inputs: MonthInputs) -> None:
         )
         .to_dicts(),
         key=f"rejected-rows-{inputs.month}",
-        description=f"The first {first.height} of {inputs.facts.rejected_rows} rejected rows; all "
-        f"of them are in {keys.rejected_rows(inputs.month)}",
+        description=f"The first {first.height} of "
+        f"{count(inputs.facts.rejected_rows, 'rejected row')}; all of them are in "
+        f"{keys.rejected_rows(inputs.month)}",
     )
 
 
@@ -237,7 +420,7 @@ def show_late_data(found: list[LateData]) -> None:
     if not found:
         lines.append("Nothing would change in any closed or recent month.")
     for late in found:
-        lines += [f"- {late}"]
+        lines += [f"- {plain(str(late))}"]
     for late in found:
         for difference in late.differences:
             lines += ["", f"## {late.month}", "", *_difference(difference)]

@@ -4,9 +4,10 @@ The statements of `sql/` run in the order of BUILD; each file says which steps o
 Step 8 (cents that add up) is `allot`, between them. Then the checks: queries that return the rows
 that fail. Nothing is returned unless none of them returns a row.
 
-    registry log -> spans -> vpp_days, site_days
+    registry log -> spans -> vpp_days, site_days, meter_basis, meter_sites
+    meter data   -> meter_daily (settlement/meter.py)
     daily sums   -> month_events
-    both         -> valued_days (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
+    all          -> valued_days (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
                  -> site_months (5, 6), vpp_months (7)
                  -> allotted (8) -> site_statements (9, 10) -> vpp_statements (10)
 
@@ -15,7 +16,7 @@ also when the event file arrives after it has moved; `negative_balances` is not 
 month: what holds on the VPP's last day of the month holds for all of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -26,11 +27,19 @@ import duckdb
 import polars as pl
 from polars._typing import PolarsDataType
 
-from tasks.core.errors import CheckFailed
+from tasks.core.errors import CheckFailed, Refused
 from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
 from tasks.core.month import Month
+from tasks.core.nmi import REGION_BLOCKS
 from tasks.core.request import WhatIf
 from tasks.io.warehouse import rows, sql
+from tasks.settlement.meter import (
+    MeterInputs,
+    add_unassigned_readings,
+    read_meter,
+    require_one_basis,
+    value_meter,
+)
 
 FILES_SCHEMA: dict[str, PolarsDataType] = {
     "key": pl.String,
@@ -54,13 +63,18 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {"nmi": pl.String, "rows": pl.Int64
 # Goes into every run record: raise it when the rule would give other cents for the same inputs.
 RULE_VERSION = 1
 
-BUILD = (
+BUILD_REGISTRY = (
     "registry/spans",
     "registry/vpp_days",
     "registry/site_days",
+    "registry/meter_basis",
+)
+BUILD_REVENUE = (
     "events/month_events",
     "events/valued_days",
     "allocation/site_days_revenue",
+)
+BUILD_STATEMENTS = (
     "allocation/pools",
     "allocation/site_months",
     "allocation/vpp_months",
@@ -70,6 +84,7 @@ BUILD = (
 )
 CHECKS = (
     "check_imports_whole",
+    "check_meter_imports_whole",
     "check_one_vpp_a_day",
     "check_members_have_terms",
     "check_events_accounted",
@@ -88,6 +103,7 @@ class AllocationInputs:
     sums, each named <import id>.parquet. `corrections` are events that count in the place of a
     rejected row, `repeats` events that are in `daily` and do not count (EVENTS_SCHEMA both).
     `rejected` has the month's rejected rows by site (REJECTED_SCHEMA). `log` is the registry's log.
+    `meter` is the month's meter data with its prices.
     """
 
     month: Month
@@ -95,6 +111,7 @@ class AllocationInputs:
     log: Path
     files: pl.DataFrame
     daily: list[Path]
+    meter: MeterInputs
     corrections: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS_SCHEMA))
     repeats: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS_SCHEMA))
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
@@ -105,6 +122,8 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
     """Build all tables, from `spans` to `vpp_statements`, in an empty database, and check them.
 
     Raises:
+        Refused: meter data without a price or a region, a site whose events and readings would both
+            count, or a VPP whose month is worth more than can be computed with.
         CheckFailed: a check returned rows; the message says which VPP and by how much.
     """
     folder = inputs.log.parent
@@ -121,14 +140,51 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
         "days_in_month": inputs.month.days,
         "daily": [str(path) for path in inputs.daily],
     }
-    for name in BUILD:
+    _build(connection, BUILD_REGISTRY, parameters)
+    _build_meter(connection, inputs.meter)
+    _build(connection, BUILD_REVENUE, parameters)
+    require_one_basis(connection)
+    _require_computable(connection)
+    _build(connection, BUILD_STATEMENTS, parameters)
+    check(connection, parameters | inputs.meter.parameters)
+
+
+def _build(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], parameters: dict[str, Any]
+) -> None:
+    for name in names:
         if name == "allotted":
             allot(connection)
         else:
             run_statement(
                 connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters
             )
-    check(connection, parameters)
+
+
+def _build_meter(connection: duckdb.DuckDBPyConnection, meter: MeterInputs) -> None:
+    """Build the tables of meter data, from `price_offers` to `unassigned_readings`."""
+    read_meter(connection, meter)
+    blocks = [(region, block) for region, blocks in REGION_BLOCKS.items() for block in blocks]
+    connection.execute(
+        f"create table meter_sites as {sql('registry/meter_sites')}",
+        {"regions": [region for region, _ in blocks], "blocks": [block for _, block in blocks]},
+    )
+    value_meter(connection, meter)
+    add_unassigned_readings(connection, meter)
+
+
+def _require_computable(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse a month in which a VPP's sums would not fit what they are computed with."""
+    if immense := rows(connection, sql("allocation/immense_vpps")):
+        raise Refused(
+            "energy or tariff: "
+            + "; ".join(
+                f"the events of {row['vpp']} are worth more than 1,600 trillion AUD, those of its "
+                f"site {row['nmi']} alone {row['aud']:,} AUD"
+                for row in immense[:5]
+            )
+            + ". Correct their units: energy is in kWh, a tariff in cents per kWh"
+        )
 
 
 def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> None:
@@ -202,7 +258,7 @@ def allot(connection: duckdb.DuckDBPyConnection) -> None:
 def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
     """Yield what each VPP's sites are to be allotted: step 5, in exact fractions."""
     sites = connection.execute(
-        "select vpp, nmi, own_cents::decimal(38, 20) from site_months order by vpp, nmi"
+        "select vpp, nmi, own_sixth_cents::decimal(38, 20) from site_months order by vpp, nmi"
     ).fetchall()
     claims = connection.execute(
         "select vpp, nmi, (capacity_kwh::decimal(38, 6) * 1000000)::hugeint,"
@@ -210,8 +266,8 @@ def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
         " from site_days where capacity_kwh > 0 group by vpp, nmi, capacity_kwh"
     ).fetchall()
     pools = connection.execute(
-        "select vpp, day(day), pool_cents::decimal(38, 20),"
-        " (capacity_kwh::decimal(38, 6) * 1000000)::hugeint from pools where pool_cents != 0"
+        "select vpp, day(day), pool_sixth_cents::decimal(38, 20),"
+        " (capacity_kwh::decimal(38, 6) * 1000000)::hugeint from pools where pool_sixth_cents != 0"
     ).fetchall()
     targets = dict(
         connection.execute(
@@ -222,16 +278,17 @@ def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
     for vpp, nmi, capacity, days in claims:
         shares.setdefault((vpp, nmi), []).append(Share(capacity, days))
     pools_of: dict[str, list[Pool]] = {}
-    for vpp, day, cents, capacity in pools:
-        pools_of.setdefault(vpp, []).append(Pool(day, units(cents), capacity))
+    for vpp, day, sixths, capacity in pools:
+        pools_of.setdefault(vpp, []).append(Pool(day, units(sixths), capacity))
     for vpp, members in groupby(sites, key=lambda site: site[0]):
-        own = [(nmi, units(cents)) for _, nmi, cents in members]
+        own = [(nmi, units(sixths)) for _, nmi, sixths in members]
         numerators, denominator = exact_amounts(
             [amount for _, amount in own],
             [shares.get((vpp, nmi), []) for nmi, _ in own],
             pools_of.get(vpp, []),
         )
-        yield Allotment(vpp, [nmi for nmi, _ in own], numerators, denominator, targets[vpp])
+        # What was divided were sixths of a cent.
+        yield Allotment(vpp, [nmi for nmi, _ in own], numerators, 6 * denominator, targets[vpp])
 
 
 def run_statement(

@@ -7,7 +7,10 @@ Looked for, of the VPPs that are reported on:
 - and days on which no site of a VPP has an event, if it had some on most days of this month or of
   the month before.
 
-The first is refused unless the request allows it; so are a month that is not over, and one in which
+- intervals that the meters of a VPP's sites should have, and have not.
+
+The first is refused unless the request allows it, and the last where it is more than
+VPP_MAX_MISSING_PERCENT; so are a month that is not over, and one in which
 nothing would be settled. The others are facts of the run. A report has all days without an event,
 and each site's number of events, which follow from the month's own inputs. It says nothing of the
 month before: else a late file of that one would make a revision of this one.
@@ -33,6 +36,7 @@ from tasks.core.report import Days, Report
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import (
     Missing,
+    MissingIntervals,
     ReportOutcome,
     RunRecord,
     SettledRunRecord,
@@ -41,10 +45,12 @@ from tasks.core.run_record import (
     SilentSite,
     SilentVpp,
 )
+from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql
 from tasks.settlement.allocation import load
 from tasks.settlement.inputs import MonthInputs
+from tasks.settlement.meter import days_of
 
 _SHOWN = 10
 
@@ -180,6 +186,15 @@ def why_incomplete(
         named = "; ".join(_silent_vpp(month, vpp) for vpp in silent[:_SHOWN])
         more = f"; and {len(silent) - _SHOWN} more VPPs" if len(silent) > _SHOWN else ""
         return f"no event of {named}{more}. {files}"
+    limit = Settings().max_missing_percent
+    over = [vpp for vpp in facts.missing_intervals if vpp.missing * 100 > limit * vpp.expected]
+    if over:
+        more = f"; and {len(over) - _SHOWN} more VPPs" if over[_SHOWN:] else ""
+        return (
+            f"of the intervals that a VPP's meters should have, at most {limit:g}% may be missing. "
+            f"{'; '.join(map(_gaps, over[:_SHOWN]))}{more}. Put the missing meter data into the "
+            f"inbox ({keys.METER_DATA})"
+        )
     if not facts.settled_events:
         return f"no VPP has a site or an event in it. {files}"
     return ""
@@ -200,6 +215,7 @@ def missing_sentences(record: RunRecord, timezone: str) -> list[str]:
             for vpp, sites in groupby(record.missing.sites, key=lambda site: site.vpp)
         ),
         *(_silent_days(of_vpp) for of_vpp in record.missing.days),
+        *(_gaps(of_vpp) for of_vpp in record.missing_intervals if of_vpp.missing),
     ]
 
 
@@ -227,6 +243,18 @@ def _silent_days(silent: SilentDays) -> str:
 
 def _days(runs: list[Days]) -> int:
     return sum((run.last_day - run.first_day).days + 1 for run in runs)
+
+
+def _gaps(vpp: MissingIntervals) -> str:
+    sites = "; ".join(
+        f"{site['nmi']} {site['missing']:,} on {days_of(site['days'])}"
+        for site in vpp.sites[:_SHOWN]
+    )
+    more = f"; and {len(vpp.sites) - _SHOWN} more sites" if vpp.sites[_SHOWN:] else ""
+    return (
+        f"{vpp.vpp}: {vpp.missing:,} of {vpp.expected:,} intervals of meters are missing "
+        f"({sites}{more})"
+    )
 
 
 def _run(days: Days) -> str:

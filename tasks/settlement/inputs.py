@@ -28,7 +28,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import AtStake, DuplicateFile, FailedFile, FileRejects, InputFacts
 from tasks.core.settings import Settings
-from tasks.imports.catalog import EVENTS, Inbox
+from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import NO_EVENTS, REASONS, read_sites
 from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
@@ -48,6 +48,14 @@ LIST_SCHEMA: dict[str, PolarsDataType] = {
     "row": pl.String,
     "rejected_id": pl.String,
 }
+# Rejected 300 rows of meter data; nmi and day where they can be read.
+METER_REJECTED_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "record": pl.String,
+    "reason": pl.String,
+    "nmi": pl.String,
+    "day": pl.Date,
+}
 PROGRAM = Path(tasks.__file__).parent
 _SHOWN = 10
 
@@ -56,9 +64,11 @@ _SHOWN = 10
 class MonthInputs:
     """Everything that a month is settled from.
 
-    `files` has the catalog's rows of the files that count, with `events` and `rejected_rows` of the
-    month, `last_month` import_id and source of those with events of the month before.
-    `corrections` are the events that count in the place of a rejected row
+    `files` has the catalog's rows of the event files that count, with `events` and `rejected_rows`
+    of the month, `meter_files` those of the meter files in the same way, and `price_files` those of
+    the price files, unless there is no meter data. `last_month` has import_id and source of the
+    event files with events of the month before. `meter_rejected` has the month's rejected 300 rows
+    (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
     (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA).
     `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
     registry's log as a whole.
@@ -69,9 +79,12 @@ class MonthInputs:
     timezone: str
     log: bytes
     files: pl.DataFrame
+    meter_files: pl.DataFrame
+    price_files: pl.DataFrame
     last_month: pl.DataFrame
     corrections: pl.DataFrame
     rejected: pl.DataFrame
+    meter_rejected: pl.DataFrame
     repeated_corrections: list[str]
     facts: InputFacts
 
@@ -87,8 +100,9 @@ class MonthInputs:
     def digest(self) -> str:
         """Return the digest of all that the reports are a function of, this program included."""
         digest = sha256(f"{self.month} {self.timezone} {_program()}".encode())
-        for file in self.files.select("key", "etag", "import_id", "source").iter_rows():
-            digest.update(f"\n{file}".encode())
+        for files in (self.files, self.meter_files, self.price_files):
+            for file in files.select("key", "etag", "import_id", "source").iter_rows():
+                digest.update(f"\n{file}".encode())
         for row in self.corrections.select("key", "line", "rejected_id").iter_rows():
             digest.update(f"\n{row}".encode())
         for row in self.rejected.select("rejected_id").iter_rows():
@@ -120,30 +134,47 @@ class MonthInputs:
         self._require_few_rejected(request.max_rejected_percent)
 
     def _require_few_rejected(self, limit: float) -> None:
-        rejected, rows = self.facts.rejected_rows, self.month_rows
-        counts = [("its {} rows", rejected, rows)] + [
-            (f"the {{}} rows of {key} in it", bad, bad + events)
-            for key, bad, events in self.files.select("key", "rejected_rows", "events").iter_rows()
-        ]
-        over = [(what, bad, of) for what, bad, of in counts if bad * 100 > limit * of]
-        if not over:
-            return
-        what, bad, of = over[0]
-        reasons = "; ".join(
-            f"{file.key}: " + ", ".join(f"{n} {reason}" for reason, n in file.reasons.items())
-            for file in self.facts.rejected[:_SHOWN]
-        )
-        raise Refused(
-            f"{self.month} is not settled: {bad} of {what.format(of)} were rejected "
-            f"({bad * 100 / of:.1f}%, at most {limit:g}% are allowed): {reasons}. "
+        """Refuse too many rejected rows of events, or 300 rows of meter data; each on its own."""
+        event_advice = (
             f"Correct them in {keys.rejected_rows(self.month)} and upload that to the inbox, "
             "replace the files, or run with a higher max_rejected_percent"
         )
+        meter_advice = (
+            "The rejected.csv of their imports has them; replace the files, or run with a higher "
+            "max_rejected_percent"
+        )
+        rejects = self.facts.rejected_rows
+        for problem, found, advice in (
+            (
+                _over(self.files, "rows", rejects, self.month_rows, limit),
+                self.rejected,
+                event_advice,
+            ),
+            (
+                _over(
+                    self.meter_files,
+                    "days of meter data",
+                    self.meter_rejected.height,
+                    self.meter_rows,
+                    limit,
+                ),
+                self.meter_rejected,
+                meter_advice,
+            ),
+        ):
+            if problem:
+                reasons = "; ".join(
+                    f"{file.key}: "
+                    + ", ".join(f"{n} {reason}" for reason, n in file.reasons.items())
+                    for file in _rejects(found)[:_SHOWN]
+                )
+                raise Refused(f"{self.month} is not settled: {problem}: {reasons}. {advice}")
 
     @property
     def rejected_by_site(self) -> pl.DataFrame:
         """Return how many of the month's rows are rejected of which site: nmi, rows."""
-        sites = self.rejected.select(nmi=read_sites(self.rejected["nmi"]))
+        events = self.rejected.select(nmi=read_sites(self.rejected["nmi"]))
+        sites = pl.concat([events, self.meter_rejected.select("nmi")])
         return sites.drop_nulls().group_by("nmi").agg(rows=pl.len().cast(pl.Int64)).sort("nmi")
 
     @property
@@ -151,6 +182,26 @@ class MonthInputs:
         """Return how many rows the month has: its events, corrections and rejected rows."""
         events = int(self.files["events"].sum()) + self.corrections.height
         return events + self.facts.rejected_rows
+
+    @property
+    def meter_rows(self) -> int:
+        """Return how many 300 rows of meter data the month has, imported or rejected."""
+        return int(self.meter_files["events"].sum()) + self.meter_rejected.height
+
+
+def _over(files: pl.DataFrame, noun: str, rejected: int, rows: int, limit: float) -> str:
+    """Say that more than the limit (%) of all rows, or of a file's, are rejected; empty: no."""
+    counts = [(f"its {rows} {noun}", rejected, rows)] + [
+        (f"the {bad + good} {noun} of {key} in it", bad, bad + good)
+        for key, bad, good in files.select("key", "rejected_rows", "events").iter_rows()
+    ]
+    for what, bad, of in counts:
+        if bad * 100 > limit * of:
+            return (
+                f"{bad} of {what} were rejected ({bad * 100 / of:.1f}%, at most {limit:g}% are "
+                "allowed)"
+            )
+    return ""
 
 
 @cache
@@ -171,8 +222,10 @@ def select_inputs(
     """
     if missing := [version.key for version in inbox.new]:
         raise Refused(f"{', '.join(missing[:5])}: not imported yet; run import-events first")
-    event_files = inbox.files.filter(pl.col("kind") == EVENTS.name)
-    distinct, duplicates = _distinct(event_files)
+    events, meter, prices = (
+        inbox.files.filter(pl.col("kind") == kind.name) for kind in (EVENTS, METER, PRICES)
+    )
+    distinct, duplicates = _distinct(events)
     files = distinct.filter(_touches(month)).drop("counts")
     with workspace("inputs") as folder:
         corrections = read_corrections(store, distinct, folder)
@@ -182,6 +235,8 @@ def select_inputs(
         valid, void = _split_corrections(corrections, rejected)
         rejected = _still_rejected(rejected, valid, void).filter(_is_of(month, files))
         _put_list(store, month, rejected, folder / "list.csv")
+        meter_files, price_files = _meter_and_prices(meter, prices, month)
+        meter_rejected = _read_meter_rejected(store, meter_files, month, folder)
     valid = valid.filter(pl.col("day").is_between(month.first_day, month.last_day))
     several = valid.filter(pl.col("rejected_id").is_duplicated())
     at_stake: Any = rejected["at_stake_aud"].sum()
@@ -191,9 +246,12 @@ def select_inputs(
         timezone=settings.timezone,
         log=read_log(store),
         files=_with_counts(files, month, rejected),
+        meter_files=_with_counts(meter_files, month, meter_rejected),
+        price_files=price_files.with_columns(rejected_rows=pl.lit(0, pl.Int64)),
         last_month=distinct.filter(_has_events(month.previous)).select("import_id", "source"),
         corrections=valid,
         rejected=rejected,
+        meter_rejected=meter_rejected,
         repeated_corrections=_sentences(several),
         facts=InputFacts(
             rejected=_rejects(rejected),
@@ -202,11 +260,38 @@ def select_inputs(
                 rows=rejected["at_stake_aud"].count(), aud=float(round(Decimal(at_stake), 2))
             ),
             corrected_rows=valid.height,
-            open_rows=int(event_files.filter(_touches(month))["open"].sum()),
+            open_rows=int(events.filter(_touches(month))["open"].sum()),
             duplicates=_duplicates(duplicates.filter(_touches(month))),
             failed_imports=_failed(inbox.files, month, settings.timezone),
+            meter_rejected=_rejects(meter_rejected),
         ),
     )
+
+
+def _meter_and_prices(
+    meter: pl.DataFrame, prices: pl.DataFrame, month: Month
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the month's meter files, and its price files where there is meter data to price."""
+    meter_files = _distinct(meter)[0].filter(_touches(month)).drop("counts")
+    price_files = _distinct(prices)[0].filter(_touches(month)).drop("counts")
+    return meter_files, price_files if meter_files.height else price_files.clear()
+
+
+def _read_meter_rejected(
+    store: ObjectStore, files: pl.DataFrame, month: Month, folder: Path
+) -> pl.DataFrame:
+    """Read the rejected 300 rows of these files that are, or may be, of the month."""
+    with_rejects = files.filter(pl.col("rows") > pl.col("imported"))
+    is_of_month = pl.col("day").is_null() | pl.col("day").is_between(
+        month.first_day, month.last_day
+    )
+    parts = [
+        pl.scan_csv(path, infer_schema=False)
+        .select("key", "record", "reason", "nmi", pl.col("day").str.to_date())
+        .filter(is_of_month & (pl.col("record") == "300") & pl.col("key").is_in(names.implode()))
+        for path, names in _parts(store, with_rejects, "rejected.csv", folder)
+    ]
+    return pl.concat([pl.LazyFrame(schema=METER_REJECTED_SCHEMA), *parts]).collect()
 
 
 def _with_counts(files: pl.DataFrame, month: Month, rejected: pl.DataFrame) -> pl.DataFrame:

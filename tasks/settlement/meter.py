@@ -1,8 +1,8 @@
 """From meter readings and prices to the month's daily sums, in the shape that event files give.
 
 Input are the Parquet files of imports (`tasks.imports.nem12`, `tasks.imports.aemo_prices`), and for
-each site and day its region and which suffixes count. The result is the table `meter_daily`, which
-the rule can take like `month_events`, and what a report says of where it came from.
+each site and day its region and which suffixes count (`meter_sites`). The result is the table
+`meter_daily`, which becomes part of `month_events`, and what a report says of where it came from.
 
 1. `price_offers`, `price_slots`: the winning price of each region, day and slot of 5 minutes. Two
    that contradict each other and do not say which is newer are refused by name.
@@ -26,16 +26,17 @@ share a suffix on a day are expected to have all intervals each; and before Octo
 DISPATCHPRICE of 5 minutes can stand in for a missing settlement price of 30, though it was none.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
+from polars._typing import PolarsDataType
 
 from tasks.core.errors import Refused
 from tasks.core.month import Month
@@ -45,12 +46,22 @@ from tasks.io.warehouse import rows, sql
 _SHOWN = 20  # lines of a refusal
 
 
+FILES_SCHEMA: dict[str, PolarsDataType] = {
+    "key": pl.String,
+    "etag": pl.String,
+    "import_id": pl.String,
+    "source": pl.Int32,
+    "imported": pl.Int64,
+}
+
+
 @dataclass(frozen=True)
 class MeterInputs:
     """What the daily sums of a month are a function of, besides the table `meter_sites`.
 
     `readings` and `prices` are imports' Parquet files, each named <import id>.parquet.
-    `reading_files` and `price_files` say which sources in them count: import_id, source, key.
+    `reading_files` and `price_files` say which sources in them count (FILES_SCHEMA). `folder` is
+    where temporary files may be.
     """
 
     month: Month
@@ -58,64 +69,97 @@ class MeterInputs:
     reading_files: pl.DataFrame
     prices: Sequence[Path]
     price_files: pl.DataFrame
+    folder: Path
 
-
-def load_sites(connection: duckdb.DuckDBPyConnection, sites: pl.DataFrame) -> None:
-    """Make the table `meter_sites`: one row per site and day that is to be settled.
-
-    Columns: nmi, day, region, charge_suffixes and discharge_suffixes (lists; null: all E, all B).
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sites.parquet"
-        sites.write_parquet(path)
-        connection.execute(
-            "create table meter_sites as select nmi, day, region,"
-            " charge_suffixes::varchar[] as charge_suffixes,"
-            " discharge_suffixes::varchar[] as discharge_suffixes from read_parquet($path)",
-            {"path": str(path)},
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """Return what the statements bind; an empty file stands for none, which DuckDB refuses."""
+        no_readings, no_prices = (
+            self.folder / "no-readings.parquet",
+            self.folder / "no-prices.parquet",
         )
+        pl.DataFrame(schema=nem12.READINGS_SCHEMA).write_parquet(no_readings)
+        pl.DataFrame(schema=aemo_prices.PRICES_SCHEMA).write_parquet(no_prices)
+        return {
+            "readings": [str(path) for path in self.readings or [no_readings]],
+            "prices": [str(path) for path in self.prices or [no_prices]],
+            "first_day": self.month.first_day,
+            "last_day": self.month.last_day,
+        }
 
 
-def settle_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> None:
-    """Build all tables, from `price_offers` to `meter_completeness`, beside `meter_sites`.
+def read_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> None:
+    """Build what does not depend on sites: from `price_offers` to `reading_winners`."""
+    for name, files in (("meter_files", inputs.reading_files), ("price_files", inputs.price_files)):
+        _load_files(connection, name, files)
+    parameters = inputs.parameters
+    connection.execute(
+        "create table reading_paths as select unnest($readings::varchar[]) as filename",
+        {"readings": parameters["readings"]},
+    )
+    for name in ("price_offers", "price_slots", "price_days", "reading_versions"):
+        _build(connection, name, parameters)
+    _build(connection, "tied_readings", parameters)
+    with _joins_as_written(connection):
+        _build(connection, "reading_conflicts", parameters)
+    _build(connection, "reading_winners", parameters)
+
+
+def value_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> None:
+    """Build the rest, from `counted_readings` to `meter_completeness`.
+
+    The connection has the tables of `read_meter`, and `meter_sites` (sql/registry/meter_sites).
 
     Raises:
         Refused: a site without a region, prices that contradict each other, or prices that are
             missing. The message names region, day and intervals.
     """
-    with _parameters(inputs) as parameters:
-        for name, files in (
-            ("meter_files", inputs.reading_files),
-            ("price_files", inputs.price_files),
-        ):
-            _load_files(connection, name, files)
-        for name in ("price_offers", "price_slots", "price_days", "reading_versions"):
-            _build(connection, name, parameters)
-        _build(connection, "tied_readings", parameters)
-        with _joins_as_written(connection):
-            _build(connection, "reading_conflicts", parameters)
-        for name in ("reading_winners", "counted_readings"):
-            _build(connection, name, parameters)
-        _require_regions(connection)
-        _require_agreement(connection)
-        _require_prices(connection)
-        with _joins_as_written(connection):
-            _add_up(connection, parameters)
-            _build(connection, "meter_quality", parameters)
-        for name in ("meter_daily", "meter_completeness"):
-            _build(connection, name, parameters)
+    parameters = inputs.parameters
+    _build(connection, "counted_readings", parameters)
+    _require_regions(connection)
+    _require_agreement(connection)
+    _require_prices(connection)
+    with _joins_as_written(connection):
+        _add_up(connection, parameters)
+        _build(connection, "meter_quality", parameters)
+    for name in ("meter_daily", "meter_completeness"):
+        _build(connection, name, parameters)
+
+
+def reading_paths(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the Parquet files that `counted_readings` names by filename and row number."""
+    found = connection.execute("select filename from reading_paths order by filename").fetchall()
+    return [filename for (filename,) in found]
+
+
+def require_one_basis(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse a month in which a site has both events and readings on a day.
+
+    Raises:
+        Refused: one has. The message names sites and days, and says what to do.
+    """
+    found = connection.execute(
+        f"select vpp, nmi, days from ({sql('meter/two_bases')}) order by vpp, nmi"
+    ).fetchall()
+    if found:
+        raise Refused(
+            "sites have both events and meter readings on the same days, which would count twice: "
+            + _and_more([f"{nmi} ({vpp}) on {days_of(days)}" for vpp, nmi, days in found])
+            + ". Say with update-site which of them counts, basis 'events' or 'meter', from which "
+            "day on; or take the file with the others out of the inbox"
+        )
 
 
 def stand_in_prices(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Say for which days DISPATCHPRICE stood in, for the report: a sentence per region and day."""
+    """Say for which days DISPATCHPRICE stood in: a sentence per region and day."""
     found = connection.execute(
         "select region, day, list(slot order by slot) from price_slots"
         " where is_dispatch and (region, day) in (select (region, day) from counted_readings)"
         " group by region, day order by region, day"
     ).fetchall()
     return [
-        f"{region} on {day}: intervals {_ranges(slots)} are settled on DISPATCHPRICE, rounded to a "
-        "cent per MWh, since there is no TRADINGPRICE and no PRICE_AND_DEMAND for them"
+        f"{region} on {day}: intervals {ranges_of(slots)} are settled on DISPATCHPRICE, rounded to "
+        "a cent per MWh, since there is no TRADINGPRICE and no PRICE_AND_DEMAND for them"
         for region, day, slots in found
     ]
 
@@ -130,31 +174,20 @@ def conflicts(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     )
 
 
-def unassigned_readings(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, date, int]]:
-    """Return site, day and number of winning readings of sites that are not in `meter_sites`."""
-    return connection.execute(
-        "select nmi, day, count(*) from reading_winners anti join meter_sites using (nmi, day)"
-        " group by nmi, day order by nmi, day"
-    ).fetchall()
-
-
-@contextmanager
-def _parameters(inputs: MeterInputs) -> Iterator[dict[str, Any]]:
-    """Return what the statements bind; an empty file stands for none, which DuckDB refuses."""
-    with tempfile.TemporaryDirectory() as folder:
-        no_readings, no_prices = Path(folder) / "readings.parquet", Path(folder) / "prices.parquet"
-        pl.DataFrame(schema=nem12.READINGS_SCHEMA).write_parquet(no_readings)
-        pl.DataFrame(schema=aemo_prices.PRICES_SCHEMA).write_parquet(no_prices)
-        yield {
-            "readings": [str(path) for path in inputs.readings or [no_readings]],
-            "prices": [str(path) for path in inputs.prices or [no_prices]],
-            "first_day": inputs.month.first_day,
-            "last_day": inputs.month.last_day,
-        }
+def add_unassigned_readings(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> None:
+    """Build the table `unassigned_readings`: those of sites that are in no VPP (`site_days`)."""
+    with _joins_as_written(connection):
+        _build(connection, "unassigned_readings", inputs.parameters)
 
 
 def _load_files(connection: duckdb.DuckDBPyConnection, name: str, files: pl.DataFrame) -> None:
-    columns = {"import_id": "varchar", "source": "int", "key": "varchar"}
+    columns = {
+        "key": "varchar",
+        "etag": "varchar",
+        "import_id": "varchar",
+        "source": "int",
+        "imported": "bigint",
+    }
     connection.execute(
         f"create table {name} as select "
         + ", ".join(
@@ -219,7 +252,7 @@ def _require_agreement(connection: duckdb.DuckDBPyConnection) -> None:
             "the two files out of the inbox: "
             + _and_more(
                 [
-                    f"{region} on {day}, intervals {_ranges(slots)} of 5 minutes: {key} (first: "
+                    f"{region} on {day}, intervals {ranges_of(slots)} of 5 minutes: {key} (first: "
                     f"{price} AUD/MWh) and {other_key} ({other_price})"
                     for region, day, key, other_key, slots, price, other_price in found
                 ]
@@ -239,7 +272,7 @@ def _require_prices(connection: duckdb.DuckDBPyConnection) -> None:
             + _and_more(
                 [
                     f"{region} on {day}: "
-                    + ("all intervals" if len(slots) == 288 else f"intervals {_ranges(slots)}")
+                    + ("all intervals" if len(slots) == 288 else f"intervals {ranges_of(slots)}")
                     for region, day, slots in found
                 ]
             )
@@ -251,12 +284,30 @@ def _and_more(texts: list[str], separator: str = "; ") -> str:
     return separator.join(texts[:_SHOWN]) + (f"{separator}and {more} more" if more > 0 else "")
 
 
-def _ranges(numbers: list[int]) -> str:
+def days_of(days: list[date]) -> str:
+    """Write sorted days as ranges: '2026-03-01 to 2026-03-05, 2026-03-09', and no more than 20."""
+    numbers = [day.toordinal() for day in days]
+    ranges = [
+        f"{days[first]} to {days[last]}" if first != last else str(days[first])
+        for first, last in _runs(numbers)
+    ]
+    return _and_more(ranges, ", ")
+
+
+def ranges_of(numbers: list[int]) -> str:
     """Write sorted numbers as ranges: [1, 2, 3, 7] -> '1-3, 7'."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
+    return ", ".join(
+        str(numbers[first]) if first == last else f"{numbers[first]}-{numbers[last]}"
+        for first, last in _runs(numbers)
+    )
+
+
+def _runs(numbers: list[int]) -> list[list[int]]:
+    """Return the first and last place of each run of numbers that follow each other."""
+    runs: list[list[int]] = []
+    for place, number in enumerate(numbers):
+        if runs and numbers[runs[-1][1]] == number - 1:
+            runs[-1][1] = place
         else:
-            ranges.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+            runs.append([place, place])
+    return runs

@@ -10,6 +10,7 @@ from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.io.warehouse import rows, sql
+from tasks.settlement.meter import ranges_of
 
 
 def reports_on(
@@ -30,6 +31,7 @@ def reports_on(
     rejected = by_vpp(sql("report/rejected"))
     terms = by_vpp(sql("report/terms"))
     seqs = by_vpp(sql("report/registry_seq"))
+    meters = _meters(connection)
     silent = by_vpp(sql("completeness/days_without_events"))
     return [
         _report(
@@ -41,10 +43,29 @@ def reports_on(
             rejected_rows=rejected.get(vpp, {"rejected_rows": 0})["rejected_rows"],
             **terms[vpp],
             **seqs[vpp],
+            **meters.get(vpp, {}),
             **silent.get(vpp, {}),
         )
         for vpp in _vpp_ids(connection, vpps)
     ]
+
+
+def _meters(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """Return what the report of each VPP with meter data says of it, by VPP."""
+    meters: dict[str, dict[str, Any]] = {}
+    for row in rows(connection, sql("report/site_meters")):
+        meters.setdefault(row.pop("vpp"), {"meters": {}})["meters"][row.pop("nmi")] = row
+    for name in ("meter_inputs", "price_inputs", "reading_conflicts"):
+        for row in rows(connection, sql(f"report/{name}")):
+            meters[row.pop("vpp")] |= row
+    for row in rows(connection, sql("report/stand_in_prices")):
+        stand_in = {
+            "region": row["region"],
+            "day": row["day"],
+            "intervals": ranges_of(row["slots"]),
+        }
+        meters[row["vpp"]].setdefault("stand_in_prices", []).append(stand_in)
+    return meters
 
 
 def _vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
@@ -64,9 +85,10 @@ def _report(
     vpp: str,
     statement: dict[str, Any],
     sites: list[dict[str, Any]],
+    meters: dict[str, dict[str, Any]] | None = None,
     **rests_on: Any,
 ) -> Report:
-    """Return a report; `rests_on` belongs to its part `settlement`.
+    """Return a report; `meters` has the sites with meter data, `rests_on` is its `settlement`.
 
     All of it is validated at once, since there may be very many sites and files.
     """
@@ -85,10 +107,15 @@ def _report(
             "vpp": statement["name"],
             "month": str(month),
             "totals": totals,
-            "sites": {site["nmi"]: _site(**site) for site in sites},
+            "sites": {site["nmi"]: _site(**site, **_meter(meters, site["nmi"])) for site in sites},
             "settlement": {"revision": 1, "vpp_id": vpp, **rests_on},
         }
     )
+
+
+def _meter(meters: dict[str, dict[str, Any]] | None, nmi: str) -> dict[str, Any]:
+    """Return what a site's meter adds to it; nothing in a report without meter data."""
+    return {} if meters is None else meters.get(nmi, {"basis": "events"})
 
 
 def _site(

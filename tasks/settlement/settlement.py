@@ -21,6 +21,9 @@ from tasks.core.request import SettlementRequest, WhatIf
 from tasks.core.run_record import (
     Correction,
     Missing,
+    MissingIntervals,
+    ReadingConflict,
+    ReadingCounts,
     Repeat,
     SettledFile,
     SettlementFacts,
@@ -32,6 +35,8 @@ from tasks.io.workspace import workspace
 from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
 from tasks.settlement.completeness import find_missing
 from tasks.settlement.inputs import MonthInputs
+from tasks.settlement.meter import FILES_SCHEMA as METER_FILES_SCHEMA
+from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import reports_on
 
@@ -51,7 +56,8 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
 
     Raises:
         Refused: a VPP of the request is unknown (the message names those that there are), or too
-            many of a VPP's rows are rejected.
+            many of a VPP's rows are rejected, a price is missing; a site has both events and
+            readings on a day.
         CheckFailed: the books do not balance.
     """
     with workspace("settle") as folder, warehouse(folder) as connection:
@@ -67,15 +73,19 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             as_of=inputs.as_of,
             registry=inputs.registry,
             files=files,
+            meter_files=inputs.meter_files,
+            price_files=inputs.price_files,
             corrections=inputs.corrections,
             repeats=overlaps.repeats,
             rejected=inputs.rejected_by_site,
         )
+        _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder, request.what_if)
         _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
-        facts = _facts(inputs, files, overlaps, missing, connection)
+        reported = {report.settlement.vpp_id for report in reports}
+        facts = _facts(inputs, files, overlaps, missing, reported, connection)
     return Settlement(inputs, request, reports, facts)
 
 
@@ -101,20 +111,21 @@ def _facts(
     files: pl.DataFrame,
     overlaps: Overlaps,
     missing: Missing,
+    reported: set[str],
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
     [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
-    settled_files = files.select(list(SettledFile.__annotations__)).to_dicts()
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
+    [readings] = rows(connection, sql("report/reading_counts"))
     return SettlementFacts(
         **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
         inputs=inputs.digest,
         as_of=inputs.as_of,
         registry_seq=inputs.registry.count(b"\n"),
         rule_version=RULE_VERSION,
-        files=[SettledFile(**file) for file in settled_files],  # type: ignore[typeddict-item]
+        files=_pinned(files),
         rows=inputs.month_rows,
         corrections=[Correction(**row) for row in corrections],  # type: ignore[typeddict-item]
         repeats=[Repeat(**row) for row in repeats],  # type: ignore[typeddict-item]
@@ -123,22 +134,40 @@ def _facts(
         settled_events=int(settled["events"]),
         unassigned_events=sum(site["events"] for site in unassigned),
         unassigned=[UnassignedSite(**site) for site in unassigned],
+        meter_files=_pinned(inputs.meter_files),
+        price_files=_pinned(inputs.price_files),
+        readings=ReadingCounts(**readings),
+        missing_intervals=[
+            MissingIntervals(**row)
+            for row in rows(connection, sql("report/missing_intervals"))
+            if row["vpp"] in reported
+        ],
+        stand_in_prices=stand_in_prices(connection),
+        reading_conflicts=[ReadingConflict(**row) for row in conflicts(connection)],  # type: ignore[typeddict-item]
         missing=missing,
     )
+
+
+def _pinned(files: pl.DataFrame) -> list[SettledFile]:
+    pinned = files.select(list(SettledFile.__annotations__)).to_dicts()
+    return [SettledFile(**file) for file in pinned]  # type: ignore[typeddict-item]
 
 
 @dataclass(frozen=True)
 class Basis:
     """All that the tables of a month are built from.
 
-    `registry` are the lines of its log that count, `files` the catalog's rows of the files that do;
-    `corrections`, `repeats` and `rejected` as allocation has them.
+    `registry` are the lines of its log that count, `files`, `meter_files` and `price_files` the
+    catalog's rows of the files that do; `corrections`, `repeats` and `rejected` as allocation has
+    them.
     """
 
     month: Month
     as_of: datetime
     registry: bytes
     files: pl.DataFrame
+    meter_files: pl.DataFrame
+    price_files: pl.DataFrame
     corrections: pl.DataFrame
     repeats: pl.DataFrame
     rejected: pl.DataFrame
@@ -153,6 +182,7 @@ def allocated(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConne
     """
     with workspace("settle") as folder, warehouse(folder) as connection:
         daily = _bring_daily(store, basis.files, folder)
+        _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder)
         yield connection
 
@@ -172,12 +202,35 @@ def _allocate(
         log=log,
         files=basis.files,
         daily=daily,
+        meter=_meter_inputs(basis, folder),
         corrections=basis.corrections,
         repeats=basis.repeats,
         rejected=basis.rejected,
         what_if=tuple(what_if),
     )
     allocate(connection, inputs)
+
+
+def _bring_meter(store: ObjectStore, basis: Basis, folder: Path) -> None:
+    """Bring the readings and prices of the imports to where `_meter_inputs` has them."""
+    for name, files in (("readings", basis.meter_files), ("prices", basis.price_files)):
+        (folder / name).mkdir()
+        imports = files["import_id"].unique().sort().to_list()
+        store.download(
+            [keys.import_part(import_id, f"{name}.parquet") for import_id in imports],
+            [folder / name / f"{import_id}.parquet" for import_id in imports],
+        )
+
+
+def _meter_inputs(basis: Basis, folder: Path) -> MeterInputs:
+    return MeterInputs(
+        month=basis.month,
+        readings=sorted((folder / "readings").iterdir()),
+        reading_files=basis.meter_files.select(list(METER_FILES_SCHEMA)),
+        prices=sorted((folder / "prices").iterdir()),
+        price_files=basis.price_files.select(list(METER_FILES_SCHEMA)),
+        folder=folder,
+    )
 
 
 def _bring_daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[Path]:

@@ -115,7 +115,7 @@ def ours(store: ObjectStore, settings: Settings) -> Stages:
     from flows.settle import settle_month
 
     began = time.perf_counter()
-    result = settle_month(month=str(MONTH))
+    result: Any = settle_month(month=str(MONTH))
     seconds = time.perf_counter() - began
     found = store.read(result["run_record"])
     assert found

@@ -52,9 +52,7 @@ CALLS = [
         "server",
     ),
     Call(1, "import-registry", {"key": UPLOADED}, {}, "key", "server"),
-    Call(
-        1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "server"
-    ),
+    Call(1, "request-upload", {"name": f"{MONTH}/rest.csv"}, {"name": "../a.csv"}, "name", "flow"),
     Call(1, "request-registry-upload", {"name": "sites.csv"}, {"name": "../a.csv"}, "name", "flow"),
     Call(
         2,
@@ -212,8 +210,9 @@ def call_all(stack: Stack) -> Called:
         called.states.update(zip(runs, stack.ended(*runs.values()), strict=True))
         if "request-upload" in runs:
             content = HEADER + "".join(f"{event}\n" for event in EVENTS)
-            link = called.states["request-upload"]["message"]
-            httpx.put(link, content=content.encode()).raise_for_status()
+            [artifact] = stack.artifacts("upload", runs["request-upload"])
+            [command] = re.findall(r"^curl -T 'rest.csv' '(http.+)'$", artifact["data"], re.M)
+            httpx.put(command, content=content.encode()).raise_for_status()
     return called
 
 
@@ -243,7 +242,7 @@ def test_what_the_server_cannot_know_the_flow_refuses_before_anything_is_written
     calls = [call for call in CALLS if call.refused_by == "flow"]
     runs = [stack.run(call.name, call.bad, called.prefix) for call in calls]
     for call, state in zip(calls, stack.ended(*runs), strict=True):
-        assert (call.name, state["name"]) == (call.name, "Failed")
+        assert (call.name, state["name"]) == (call.name, "Refused")
         assert state["message"].startswith(f"{call.field}: "), call.name
     assert everything(called.store) == before
 
@@ -267,23 +266,36 @@ def test_what_is_uploaded_by_link_is_imported_and_settled(called: Called) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "key"),
+    ("name", "artifact_key", "key"),
     [
-        ("generate-report", f"reports/{MONTH}/test-vpp-one.json"),
-        ("download-report", f"reports/{MONTH}/test-vpp-one/r1.json"),
-        ("explain-site", "disputes/"),
-        ("month-tables", "tables/"),
+        ("generate-report", "download", f"reports/{MONTH}/test-vpp-one.json"),
+        ("download-report", "download", f"reports/{MONTH}/test-vpp-one/r1.json"),
+        ("explain-site", "dispute", "disputes/"),
+        ("month-tables", "download", "tables/"),
     ],
 )
-def test_the_message_is_a_link_to_what_was_asked_for(
-    stack: Stack, called: Called, name: str, key: str
+def test_an_artifact_links_what_was_asked_for(
+    stack: Stack, called: Called, name: str, artifact_key: str, key: str
 ) -> None:
-    link = called.states[name]["message"]
-    [artifact] = stack.artifacts("link", called.runs[name])
-    assert link in artifact["data"]
-    linked = artifact["description"].removeprefix("get_object ")
+    [artifact] = stack.artifacts(artifact_key, called.runs[name])
+    [(linked, url)] = re.findall(r"\[(.+)\]\((http.+)\)", artifact["data"])
     assert linked.startswith(key)
-    assert stack.fetch(link).content == read(called.store, linked)
+    assert stack.fetch(url).content == read(called.store, linked)
+    message = called.states[name]["message"]
+    assert message.startswith(f"{linked} can be read until 20")
+    assert message.endswith(f" UTC: the link is in the artifact {artifact_key}")
+
+
+def test_no_link_is_in_a_log_or_a_message(stack: Stack, called: Called) -> None:
+    """They go further than to whoever started the run."""
+    names = ("request-upload", "request-registry-upload", "download-report", "list-registry")
+    runs = [called.runs[name] for name in names]
+    for name in names:
+        assert "http" not in called.states[name]["message"]
+    logs = stack.post("/logs/filter", {"logs": {"flow_run_id": {"any_": runs}}, "limit": 200})
+    assert {log["flow_run_id"] for log in logs} == set(runs)
+    assert [log["message"] for log in logs if "X-Amz-" in log["message"]] == []
+    assert "X-Amz-" not in stack.log("worker").read_text()
 
 
 def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:

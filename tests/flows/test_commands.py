@@ -174,6 +174,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "u
         ),
         ({**KEYS, "AWS_ENDPOINT_URL_S3": "x"}, "S3 cannot be read: Invalid endpoint: x"),
         ({"VPP_MAX_REJECTED_PERCENT": "x"}, "VPP_MAX_REJECTED_PERCENT is 'x': Input should be"),
+        ({"VPP_TIMEZONE": "x"}, "VPP_TIMEZONE is 'x': there is no such time zone; name one like"),
     ],
 )
 def test_history_without_an_s3_is_a_sentence(environment: dict[str, str], said: str) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -155,18 +156,29 @@ def test_a_worker_runs_what_is_due(
     refused = client.create_flow_run_from_deployment(
         read(client, "update-vpp").id, parameters={"vpp": "Nobody", "name": "X"}
     )
+    misspelt = client.create_flow_run_from_deployment(
+        read(client, "check-settled").id, parameters={"monht": "2025-09"}
+    )
 
     def states() -> list[State[Any]]:
-        runs = [client.read_flow_run(made.id) for made in (due, refused)]
+        runs = [client.read_flow_run(made.id) for made in (due, refused, misspelt)]
         return [run.state for run in runs if run.state]
 
     with worker(environment, tmp_path) as log:
-        ended = eventually(states, lambda found: all(state.is_final() for state in found))
+        ended = eventually(
+            states,
+            # Of a parameter that there is not, Prefect sees only that the process ended.
+            lambda found: all(state.is_final() and not state.is_crashed() for state in found),
+        )
 
+    published = r"2025-09: published, 1 report, 1 new, digest [0-9a-f]{16}"
+    assert re.fullmatch(published, ended[0].message or "")
     assert [(state.name, state.message) for state in ended] == [
-        ("Completed", None),
-        ("Failed", "vpp: there is no VPP 'Nobody'; make it with create-vpp first"),
+        ("Completed", ended[0].message),
+        ("Refused", "vpp: there is no VPP 'Nobody'; make it with create-vpp first"),
+        ("Refused", "monht: check-settled has no such parameter; it has month"),
     ], log.read_text()[-3000:]
+    assert {"vpp-settlement", "2025-09"} <= set(client.read_flow_run(due.id).tags)
     assert client.read_flow_run(due.id).name == "settle 2025-09"
     assert json_at(place, "reports/2025-09/test-vpp-one.json")["totals"].items() >= TOTALS.items()
     [record] = [json_at(place, key) for key in keys(place, "runs/2025-09/")]

@@ -85,7 +85,7 @@ def test_what_is_not_there_is_refused(settled: Place) -> None:
     assert refusal(explain_site, "three", NMI, "2025-09").startswith("vpp: there is no VPP 'three'")
     assert refusal(explain_site, one, "12", "2025-09").startswith("nmi: '12' is not an NMI")
     assert refusal(explain_site, one, "6001000001", "2025-09") == (
-        "nmi: site 6001000001 was no member of Test VPP One in 2025-09; its report has 1 others"
+        "nmi: site 6001000001 was no member of Test VPP One in 2025-09; its report has 1 other"
     )
     assert refusal(explain_site, "two", "6001000001", "2025-09") == (
         "two in 2025-09 is not published: there is no reports/2025-09/two.json; "
@@ -104,6 +104,8 @@ def test_what_is_not_there_is_refused(settled: Place) -> None:
 def test_month_tables_are_one_file_for_duckdb(
     settled: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    settled.put("stranger.csv", ["6001000001,2025-09-05,Charge,4,10"])
+    run(settle_month, "2025-09")
     assert run(month_tables, "2025-09")["key"] == "tables/2025-09.duckdb"
     path = tmp_path_factory.mktemp("tables") / "month.duckdb"
     path.write_bytes(bytes_at(settled, "tables/2025-09.duckdb"))
@@ -111,6 +113,10 @@ def test_month_tables_are_one_file_for_duckdb(
         names = {name for (name,) in connection.execute("show tables").fetchall()}
         statements = connection.execute("select vpp, nmi, fee_cents from site_statements")
         assert statements.fetchall() == [("test-vpp-one", NMI, 140)]
+        strangers = connection.execute("select nmi, is_known, energy_kwh from unassigned")
+        assert [(nmi, known, float(kwh)) for nmi, known, kwh in strangers.fetchall()] == [
+            ("6001000001", False, 4.0)
+        ]
         [seen] = connection.execute("select registry_seq from settled_by").fetchall()
     assert seen == (3,)
     assert names >= {

@@ -29,6 +29,7 @@ NOTHING = {
     "skipped_by_reason": {},
     "files_imported": 0,
     "files_failed": [],
+    "unread": [],
 }
 
 
@@ -98,7 +99,9 @@ def test_a_file_that_cannot_be_read_is_named_and_stops_no_other(
         "events/broken.csv",
         "events/broken.csv.gz",
     ]
-    assert found.items() <= result(imported=2, files_imported=1).items()
+    assert (
+        found.items() <= result(imported=2, files_imported=1, unread=["events/notes.txt"]).items()
+    )
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert [error.split(": ")[:2] for error in errors] == [
         ["events/broken.csv could not be read", "broken quoting"],
@@ -153,9 +156,9 @@ def test_meter_data_and_prices_are_taken_in_beside_events(place: Place) -> None:
     ],
 )
 def test_a_file_of_each_kind_can_be_uploaded(place: Place, name: str, key: str) -> None:
-    url = end(request_upload, name).message
-    assert url
-    assert f"/{place.settings.prefix}{key}?" in url
+    found = run(request_upload, name)
+    assert found["key"] == key
+    assert f"/{place.settings.prefix}{key}?" in found["url"]
 
 
 @pytest.mark.parametrize(

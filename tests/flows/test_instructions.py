@@ -128,10 +128,22 @@ def test_the_sample_gives_its_report_to_the_letter(tmp_path: Path) -> None:
     assert (tmp_path / "report.json").read_text() == done.stdout
 
 
+def test_the_sample_of_meter_data_gives_what_the_readme_says() -> None:
+    done = process((ROOT / "data" / "METER_STDIN.txt").read_text())
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[:2] == ["imported=2 skipped=0", "imported=288 skipped=0"]
+    assert "2,784 of 2,880 intervals of meters are missing" in done.stderr
+    report = json.loads(done.stdout)
+    assert report["totals"]["total_revenue"] == 2.9  # 10 kWh x 2 c and 9 kWh x 30 c
+    site = report["sites"]["6001000001"]
+    assert (site["energy_charged_kwh"], site["energy_discharged_kwh"]) == (10.0, 9.0)
+    assert "`total_revenue` **2.90**" in (ROOT / "README.md").read_text()
+
+
 def test_it_runs_in_any_folder_finds_the_files_there_and_does_without_prefect(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "mine.csv").write_text(HEADER + EVENTS[0] + "\n")
+    (tmp_path / "mine.csv").write_text(f"{HEADER}9876543210,2025-09-03,Discharge,1,100\n")
     lines = f"{VPP}{SITE}Import Events: mine.csv\n{IMPORT}{REPORT}"
     done = process(lines, python=["-X", "importtime"], folder=tmp_path)
     imports = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
@@ -401,6 +413,101 @@ def test_a_broken_file_does_not_take_away_a_good_one_of_the_same_name(
     assert program(f"Import Events: {path}\n").status == 2
     after = place.objects()
     assert {key: after.get(key) for key in before} == before
+
+
+# VPPs whose ids are the same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "id"),
+    [
+        ("North+West VPP", "North-West VPP", "north-west-vpp"),
+        ("North/West VPP", "North West VPP", "north-west-vpp"),
+        ("C", "C++", "c"),
+        ("Caf\u00e9 VPP", "Caf\u00e8 VPP", "caf-vpp"),
+        ("Sun \U0001f31e VPP", "Sun \U0001f31a VPP", "sun-vpp"),
+    ],
+)
+def test_another_vpp_of_the_same_id_is_refused_and_both_are_named(
+    program: Program, place: Place, one: str, other: str, id: str
+) -> None:
+    found = program(f"Create VPP: {one}, 20\nCreate VPP: {other}, 30\n")
+    assert (found.status, found.output) == (2, "")
+    assert found.errors.startswith(
+        f"line 2: name: {other!r} would get the id {id}, which VPP {one!r} has; choose another name"
+    )
+    assert place.objects() == {}
+
+
+# What is in no report
+
+
+def test_sites_in_no_vpp_are_named_with_their_kwh(program: Program) -> None:
+    found = program(VPP + IMPORT + REPORT)
+    assert found.errors.splitlines() == [
+        "imported=2 skipped=0",
+        "2025-09: unassigned: site 9876543210 is not in the registry on days with 2 events of "
+        "8.0 kWh, from 2025-09-01 to 2025-09-02; nobody is paid for them",
+    ]
+    assert found.report["totals"]["total_revenue"] == 0.0
+
+
+def test_what_is_not_read_is_named(program: Program, place: Place) -> None:
+    place.store.write("events/notes.txt", b"x")
+    assert program(ALL + REPORT).errors.splitlines() == [
+        "imported=2 skipped=0",
+        "events/notes.txt is not read: names in events/ end in .csv, .csv.gz or .csv.zst",
+    ]
+
+
+@pytest.mark.parametrize("name", ["events", "events.txt", "events.tsv", "events.csv.zip", "e.xlsx"])
+def test_a_file_of_another_suffix_is_refused_before_any_line_takes_effect(
+    program: Program, place: Place, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(HEADER + EVENTS[0] + "\n")
+    found = program(f"{ALL}Import Events: {path}\n{REPORT}")
+    assert (found.status, found.output) == (2, "")
+    assert found.errors.startswith(
+        f"line 5: events/{name} would not be read: names in events/ end in .csv, .csv.gz or"
+    )
+    assert place.objects() == {}
+
+
+# Bytes
+
+
+def test_reports_are_utf_8_whatever_the_terminal_has() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.instructions"],
+        input=(
+            VPP.replace("One", "\u00c9\u00e9n 1") + "Create Report: test-vpp-n-1, 2025-09\n"
+        ).encode(),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode())["vpp"] == "Test VPP \u00c9\u00e9n 1"
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_lines_end_at_line_feeds_alone(program: Program, character: str) -> None:
+    found = program(VPP + SITE.replace("King St", f"King{character}St"))
+    assert found.status == 2
+    assert found.errors.startswith(
+        f"line 2: address: must not hold the character U+{ord(character):04X}, which is a line"
+    )
+
+
+def test_a_wrong_setting_is_a_sentence(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VPP_TIMEZONE", "Brisbane")
+    found = program(ALL + REPORT)
+    assert (found.status, found.output) == (2, "")
+    assert found.errors == (
+        "VPP_TIMEZONE is 'Brisbane': there is no such time zone; name one like Australia/Brisbane\n"
+    )
 
 
 # Nonsense

@@ -27,6 +27,7 @@ from flows.settle import settle_month
 from tests.flows.deployed import DEPLOYMENTS, load
 
 MONTH = "[12][0-9]{3}-(0[1-9]|1[0-2])"
+WORDS = {"const": "a month written as YYYY-MM, like 2025-09,"}
 PERCENT = {"type": "number", "minimum": 0, "maximum": 100}
 AMOUNT = {"type": "number", "minimum": 0}
 TEXT = {"type": "string"}
@@ -44,7 +45,7 @@ FORMS: list[tuple[Flow[..., Any], dict[str, dict[str, Any]], list[str]]] = [
     (
         settle_month,
         {
-            "month": {**TEXT, "pattern": f"^({MONTH})?$", "default": ""},
+            "month": {**TEXT, "if": {"pattern": f"^({MONTH})?$"}, "else": WORDS, "default": ""},
             "vpps": NAMES,
             "as_of": {
                 "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
@@ -66,8 +67,8 @@ FORMS: list[tuple[Flow[..., Any], dict[str, dict[str, Any]], list[str]]] = [
     (
         backfill,
         {
-            "from_month": {**TEXT, "pattern": f"^{MONTH}$"},
-            "to_month": {**TEXT, "pattern": f"^{MONTH}$"},
+            "from_month": {**TEXT, "if": {"pattern": f"^{MONTH}$"}, "else": WORDS},
+            "to_month": {**TEXT, "if": {"pattern": f"^{MONTH}$"}, "else": WORDS},
             "vpps": NAMES,
         },
         ["from_month", "to_month"],

@@ -133,7 +133,7 @@ def test_bad_data_is_not_tried_again(place: Place, client: SyncPrefectClient) ->
     assert state.is_failed()
     assert state.state_details.flow_run_id is not None
     runs = task_runs(client, state.state_details.flow_run_id, "settle 2025-09")
-    assert [(run.state_name, run.run_count) for run in runs] == [("Failed", 1)]
+    assert [(run.state_name, run.run_count) for run in runs] == [("Refused", 1)]
 
 
 def test_a_refused_change_is_not_tried_again(place: Place, client: SyncPrefectClient) -> None:
@@ -142,7 +142,7 @@ def test_a_refused_change_is_not_tried_again(place: Place, client: SyncPrefectCl
     assert state.is_failed()
     assert state.state_details.flow_run_id is not None
     runs = task_runs(client, state.state_details.flow_run_id, "append to the registry")
-    assert [(run.state_name, run.run_count) for run in runs] == [("Failed", 1)]
+    assert [(run.state_name, run.run_count) for run in runs] == [("Refused", 1)]
 
 
 def test_a_refusal_is_still_told_when_its_record_cannot_be_written(

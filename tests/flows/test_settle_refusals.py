@@ -62,7 +62,7 @@ REFUSED = {
     "a VPP that there is not": Case(
         {},
         {"vpps": ["Test VPP One", "Nobody's"]},
-        'vpps: there is no VPP "Nobody\'s" in that month; there are: test-vpp-one',
+        'vpps: there is no VPP "Nobody\'s"; make it with create-vpp first',
     ),
 }
 

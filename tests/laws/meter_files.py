@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 
+import duckdb
+import polars as pl
 from hypothesis import strategies as st
+
+from tasks.settlement.meter import FILES_SCHEMA
 
 REGIONS = ("NSW1", "SA1")
 SITES = {"6001000001": "NSW1", "6001000002": "SA1"}
@@ -131,3 +137,33 @@ def price_files(month: str, seed: int) -> list[str]:
 def as_fraction(number: object) -> Fraction:
     """Return a decimal of a database as a fraction."""
     return Fraction(str(number))
+
+
+def load_sites(connection: duckdb.DuckDBPyConnection, sites: pl.DataFrame) -> None:
+    """Make the table `meter_sites`, which sql/registry/meter_sites makes of a registry."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sites.parquet"
+        sites.write_parquet(path)
+        connection.execute(
+            "create table meter_sites as select 'a' as vpp, nmi, day, region,"
+            " coalesce(is_meter_basis, false) as is_meter_basis,"
+            " charge_suffixes::varchar[] as charge_suffixes,"
+            " discharge_suffixes::varchar[] as discharge_suffixes from read_parquet($path)",
+            {"path": str(path)},
+        )
+
+
+def object_files(
+    import_ids: list[str], keys: list[str], sources: list[int] | None = None
+) -> pl.DataFrame:
+    """Return the catalog's rows of files, as far as meter data needs them."""
+    return pl.DataFrame(
+        {
+            "key": keys,
+            "etag": ["e"] * len(keys),
+            "import_id": import_ids,
+            "source": sources or [0] * len(keys),
+            "imported": [0] * len(keys),
+        },
+        schema=FILES_SCHEMA,
+    )

@@ -59,6 +59,10 @@ class Result:
     quality: dict[tuple[str, date, bool, str], tuple[int, Fraction]] = field(default_factory=dict)
     # nmi, day -> intervals expected, missing
     completeness: dict[tuple[str, date], tuple[int, int]] = field(default_factory=dict)
+    # nmi, day, is discharge, kWh, cents per kWh of each interval that has a value
+    intervals: list[tuple[str, date, bool, Fraction, Fraction]] = field(
+        default_factory=list, compare=False
+    )
     conflicts: int = 0  # channel days that were sent twice, with different values
     rejected: int = 0
 
@@ -160,8 +164,17 @@ def settle(
     texts: list[str],
     price_texts: list[str],
     sites: dict[tuple[str, date], str],
+    channels: dict[tuple[str, date], set[str]] | None = None,
 ) -> Result:
-    """Settle files to daily sums. `sites` has the region of each site and day that is settled."""
+    """Settle files to daily sums.
+
+    Args:
+        texts: NEM12 files.
+        price_texts: price files.
+        sites: the region of each site and day that is settled.
+        channels: which suffixes count on a site's day, where those are not all.
+    """
+    channels = channels or {}
     result = Result()
     prices = read_prices(price_texts)
     versions: dict[tuple[str, ...], list[Reading]] = defaultdict(list)
@@ -175,11 +188,12 @@ def settle(
         best = max(sent, key=lambda reading: reading.rank)
         same = {reading.values for reading in sent if reading.version == best.version}
         result.conflicts += len(same) > 1
-        if (best.nmi, best.day) in sites:
+        does_count = best.suffix in channels.get((best.nmi, best.day), {best.suffix})
+        if (best.nmi, best.day) in sites and does_count:
             winners.append(best)
     for reading in winners:
         _price(reading, sites[reading.nmi, reading.day], prices, result)
-    _complete(winners, sites, result)
+    _complete(winners, sites, channels, result)
     return result
 
 
@@ -196,6 +210,7 @@ def _price(
             for slot in range(number * slots + 1, (number + 1) * slots + 1)
         ]
         price = sum(inside, Fraction(0)) / slots
+        result.intervals.append((reading.nmi, reading.day, is_discharge, value, price))
         key = (reading.nmi, reading.day, is_discharge, price < 0)
         readings, kwh, cents = result.daily.get(key, (0, Fraction(0), Fraction(0)))
         result.daily[key] = (readings + 1, kwh + value, cents + value * price)
@@ -204,16 +219,21 @@ def _price(
         result.quality[good] = (readings + 1, kwh + value)
 
 
-def _complete(winners: list[Reading], sites: dict[tuple[str, date], str], result: Result) -> None:
+def _complete(
+    winners: list[Reading],
+    sites: dict[tuple[str, date], str],
+    channels: dict[tuple[str, date], set[str]],
+    result: Result,
+) -> None:
     by_suffix: dict[tuple[str, str], dict[date, list[Reading]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for reading in winners:
         by_suffix[reading.nmi, reading.suffix][reading.day].append(reading)
-    for (nmi, _), days in by_suffix.items():
+    for (nmi, suffix), days in by_suffix.items():
         usual = max(len(one.values) for one in days[max(days)])
         for site, day in sites:
-            if site == nmi:
+            if site == nmi and suffix in channels.get((nmi, day), {suffix}):
                 found = days.get(day)
                 expected = sum(len(one.values) for one in found) if found else usual
                 missing = sum(one.values.count(None) for one in found) if found else usual

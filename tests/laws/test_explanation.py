@@ -37,7 +37,7 @@ def check_alone(case: dict[str, Any], month: Month) -> None:
     own = pool_share = fees = Fraction(0)
     for day in case["days"]:
         shared = Fraction(0)
-        for event in day["events"]:
+        for event in [*day["events"], *day["intervals"]]:
             value = Fraction(event["energy_kwh"]) * Fraction(event["tariff_cents_per_kwh"])
             is_discharge = event["event_type"] == "Discharge"
             sign = 1 if is_discharge or day["charge_events"] == "revenue" else -1

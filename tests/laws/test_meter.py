@@ -24,7 +24,7 @@ from tasks.core.errors import Unreadable
 from tasks.core.month import Month
 from tasks.imports.aemo_prices import import_prices
 from tasks.imports.nem12 import import_nem12
-from tasks.settlement.meter import MeterInputs, load_sites, settle_meter
+from tasks.settlement.meter import MeterInputs, read_meter, value_meter
 from tests.laws import meter_reference
 from tests.laws.meter_files import (
     CREATED,
@@ -33,7 +33,9 @@ from tests.laws.meter_files import (
     Day,
     as_fraction,
     days,
+    load_sites,
     nem12,
+    object_files,
     price_files,
 )
 
@@ -82,40 +84,36 @@ def settle(month: str, texts: list[str], seed: int = 0) -> meter_reference.Resul
             names.append(name)
         (place / "prices").mkdir()
         prices(month, seed)[1].write_parquet(place / "prices" / "p.parquet")
+        inputs = MeterInputs(
+            Month.parse(month),
+            readings,
+            object_files(names, names),
+            [place / "prices" / "p.parquet"],
+            object_files(["p"] * 3, ["p-0", "p-1", "p-2"], [0, 1, 2]),
+            place,
+        )
+        read_meter(connection, inputs)
         load_sites(
             connection,
             pl.DataFrame(
-                [(nmi, day, region, None, None) for (nmi, day), region in sites(month).items()],
+                [
+                    (nmi, day, region, None, None, False)
+                    for (nmi, day), region in sites(month).items()
+                ],
                 schema={
                     "nmi": pl.String,
                     "day": pl.Date,
                     "region": pl.String,
                     "charge_suffixes": pl.List(pl.String),
                     "discharge_suffixes": pl.List(pl.String),
+                    "is_meter_basis": pl.Boolean,
                 },
                 orient="row",
             ),
         )
-        settle_meter(
-            connection,
-            MeterInputs(
-                Month.parse(month),
-                readings,
-                files(names, [0] * len(names)),
-                [place / "prices" / "p.parquet"],
-                files(["p"] * 3, [0, 1, 2]),
-            ),
-        )
+        value_meter(connection, inputs)
         collect(connection, result)
     return result
-
-
-def files(import_ids: list[str], sources: list[int]) -> pl.DataFrame:
-    keys = [f"{name}-{source}" for name, source in zip(import_ids, sources, strict=True)]
-    return pl.DataFrame(
-        {"import_id": import_ids, "source": sources, "key": keys},
-        schema={"import_id": pl.String, "source": pl.Int32, "key": pl.String},
-    )
 
 
 def sites(month: str) -> dict[tuple[str, date], str]:

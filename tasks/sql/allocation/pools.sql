@@ -1,14 +1,15 @@
 -- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
--- total_cents: T(v,d); ad_valorem_cents: the VPP's percentage of it;
+-- total_sixth_cents: T(v,d); ad_valorem_sixth_cents: the VPP's percentage of it;
 -- own_share_of_worth: the part of each event's worth that stays with its site, the own
--- share (80%) of the rest; pool_cents: the 20% that are split by capacity. Where no
--- member has any, all the rest stays.
--- Cents have 12, 18 and 20 decimals: products only, so nothing is rounded.
+-- share (80%) of the rest; pool_sixth_cents: the 20% that are split by capacity. Where
+-- no member has any, all the rest stays.
+-- Sixths of a cent have 12, 18 and 20 decimals: products only, so nothing is rounded.
+-- They fit 38 digits, since allocation/immense_vpps bounds the sums at 10^18.
 with revenue as (
     select
         vpp,
         day,
-        sum(shared_cents) as total_cents
+        sum(shared_sixth_cents) as total_sixth_cents
     from site_days_revenue
     group by vpp, day
 ),
@@ -29,7 +30,7 @@ days as (
         vpp_days.revenue_share,
         vpp_days.own_share,
         coalesce(capacity.capacity_kwh, 0)::decimal(18, 6) as capacity_kwh,
-        coalesce(revenue.total_cents, 0)::decimal(31, 12) as total_cents
+        coalesce(revenue.total_sixth_cents, 0)::decimal(31, 12) as total_sixth_cents
     from vpp_days
     left join capacity
         on vpp_days.vpp = capacity.vpp and vpp_days.day = capacity.day
@@ -41,16 +42,16 @@ select
     vpp,
     day,
     capacity_kwh,
-    total_cents,
-    total_cents * revenue_share as ad_valorem_cents,
+    total_sixth_cents,
+    total_sixth_cents * revenue_share as ad_valorem_sixth_cents,
     ((1 - revenue_share) * case when capacity_kwh > 0 then own_share else 1 end)
     ::decimal(9, 8) as own_share_of_worth,
     case
         when capacity_kwh > 0
             then
-                total_cents
+                total_sixth_cents
                 * (1 - revenue_share)::decimal(7, 6)
                 * (1 - own_share)::decimal(3, 2)
         else 0
-    end as pool_cents
+    end as pool_sixth_cents
 from days

@@ -1,7 +1,7 @@
 -- What each site brings into the month's allotment: one row per VPP and site that was
 -- its member.
--- own_cents: the own part of its revenue (step 5), exact, 20 decimals; the pool's part
--- is added in exact fractions when it is allotted (step 8).
+-- own_sixth_cents: six times the own part of its revenue (step 5), exact, 20 decimals;
+-- the pool's part is added in exact fractions when it is allotted (step 8).
 -- fee_due_cents: step 6, `daily_fee x 28 / days in month` summed over the member days,
 -- rounded to a cent, halves up; a fee is never negative, so that is away from zero. A
 -- part is 0.01 cents over the days in the month. Whole-number division, since DuckDB's
@@ -28,8 +28,9 @@ revenue as (
         sum(site_days_revenue.energy_charged_kwh) as energy_charged_kwh,
         sum(site_days_revenue.energy_discharged_kwh) as energy_discharged_kwh,
         sum(
-            site_days_revenue.shared_cents::decimal(31, 12) * pools.own_share_of_worth
-        ) as own_cents
+            site_days_revenue.shared_sixth_cents::decimal(31, 12)
+            * pools.own_share_of_worth
+        ) as own_sixth_cents
     from site_days_revenue
     inner join pools
         on site_days_revenue.vpp = pools.vpp and site_days_revenue.day = pools.day
@@ -54,7 +55,7 @@ select
     coalesce(revenue.events, 0) as events,
     coalesce(revenue.energy_charged_kwh, 0) as energy_charged_kwh,
     coalesce(revenue.energy_discharged_kwh, 0) as energy_discharged_kwh,
-    coalesce(revenue.own_cents, 0) as own_cents,
+    coalesce(revenue.own_sixth_cents, 0) as own_sixth_cents,
     (
         (2 * members.fee_parts + members.parts_per_cent) // (2 * members.parts_per_cent)
     )::bigint

@@ -3,7 +3,7 @@
 with revenue as (
     select
         vpp,
-        sum(shared_cents) as cents
+        sum(shared_sixth_cents) as sixth_cents
     from site_days_revenue
     group by vpp
 ),
@@ -11,8 +11,8 @@ with revenue as (
 days as (
     select
         vpp,
-        sum(ad_valorem_cents) as ad_valorem_cents,
-        sum(pool_cents) as pool_cents
+        sum(ad_valorem_sixth_cents) as ad_valorem_sixth_cents,
+        sum(pool_sixth_cents) as pool_sixth_cents
     from pools
     group by vpp
 ),
@@ -20,22 +20,24 @@ days as (
 sites as (
     select
         vpp,
-        sum(own_cents) as own_cents
+        sum(own_sixth_cents) as own_sixth_cents
     from site_months
     group by vpp
 )
 
 select
     days.vpp,
-    coalesce(revenue.cents, 0)
-    - days.ad_valorem_cents
-    - days.pool_cents
-    - coalesce(sites.own_cents, 0) as cents_lost
+    coalesce(revenue.sixth_cents, 0)
+    - days.ad_valorem_sixth_cents
+    - days.pool_sixth_cents
+    - coalesce(sites.own_sixth_cents, 0) as sixth_cents_lost
 from days
 left join revenue
     on days.vpp = revenue.vpp
 left join sites
     on days.vpp = sites.vpp
 where
-    coalesce(revenue.cents, 0)
-    != days.ad_valorem_cents + days.pool_cents + coalesce(sites.own_cents, 0)
+    coalesce(revenue.sixth_cents, 0)
+    != days.ad_valorem_sixth_cents
+    + days.pool_sixth_cents
+    + coalesce(sites.own_sixth_cents, 0)

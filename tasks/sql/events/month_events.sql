@@ -1,24 +1,73 @@
 -- The month's daily sums, each with the inbox object that it came from: one row per
--- object, site, day, event type and sign of the tariff.
+-- object, site, day, event type and sign of the tariff; of events and of meter data.
 -- `inputs` names what counts: the sources of each import that are in the inbox now, and
 -- of objects with the same events only one. `corrections` are the events that count in
 -- the place of a rejected row, `repeats` those that stand elsewhere under the same
--- EVENT_ID and are taken out again.
+-- EVENT_ID and are taken out again. Events of `meter_basis`, the sites and days whose
+-- meter counts, do not.
+-- value_sixth_cents: six times the worth in cents, 12 decimals, since the prices of a
+-- meter's intervals have thirds (meter/meter_daily). events: of a meter, intervals.
+with event_days as (
+    select
+        inputs.key,
+        daily.nmi,
+        daily.day,
+        daily.is_discharge,
+        daily.is_negative_tariff,
+        daily.events,
+        daily.energy_kwh,
+        daily.value_cents
+    from read_parquet($daily, filename = true) as daily
+    inner join inputs
+        on
+            parse_filename(daily.filename, true) = inputs.import_id
+            and daily.source = inputs.source
+    where daily.day between $first_day and $last_day
+
+    union all
+
+    select
+        key,
+        nmi,
+        day,
+        is_discharge,
+        tariff_cents_per_kwh < 0 as is_negative_tariff,
+        count(*) as events,
+        sum(energy_kwh) as energy_kwh,
+        sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
+    from corrections
+    where day between $first_day and $last_day
+    group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0
+
+    union all
+
+    select
+        key,
+        nmi,
+        day,
+        is_discharge,
+        tariff_cents_per_kwh < 0 as is_negative_tariff,
+        -count(*) as events,
+        -sum(energy_kwh) as energy_kwh,
+        -sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
+    from repeats
+    where day between $first_day and $last_day
+    group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0
+)
+
 select
-    inputs.key,
-    daily.nmi,
-    daily.day,
-    daily.is_discharge,
-    daily.is_negative_tariff,
-    daily.events,
-    daily.energy_kwh,
-    daily.value_cents
-from read_parquet($daily, filename = true) as daily
-inner join inputs
-    on
-        parse_filename(daily.filename, true) = inputs.import_id
-        and daily.source = inputs.source
-where daily.day between $first_day and $last_day
+    event_days.key,
+    event_days.nmi,
+    event_days.day,
+    event_days.is_discharge,
+    event_days.is_negative_tariff,
+    false as is_metered,
+    event_days.events,
+    event_days.energy_kwh,
+    event_days.value_cents * 6 as value_sixth_cents
+from event_days
+anti join meter_basis
+    on event_days.nmi = meter_basis.nmi and event_days.day = meter_basis.day
 
 union all
 
@@ -27,25 +76,9 @@ select
     nmi,
     day,
     is_discharge,
-    tariff_cents_per_kwh < 0 as is_negative_tariff,
-    count(*) as events,
-    sum(energy_kwh) as energy_kwh,
-    sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
-from corrections
-where day between $first_day and $last_day
-group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0
-
-union all
-
-select
-    key,
-    nmi,
-    day,
-    is_discharge,
-    tariff_cents_per_kwh < 0 as is_negative_tariff,
-    -count(*) as events,
-    -sum(energy_kwh) as energy_kwh,
-    -sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
-from repeats
-where day between $first_day and $last_day
-group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0
+    is_negative_tariff,
+    true as is_metered,
+    events,
+    energy_kwh,
+    value_sixth_cents
+from meter_daily

@@ -3,7 +3,7 @@
 -- plus for discharges, minus for charges (plus where charge_events is 'revenue').
 -- is_cost_only: a discharge worth less than zero, the VPP's alone. (By its tariff: what
 -- is taken out of the sums again, a repeat, has the other sign.)
--- Cents have 12 decimals, exactly those of energy x tariff.
+-- Sixths of a cent have 12 decimals, exactly those of 6 x energy x tariff.
 select
     site_days.vpp,
     month_events.nmi,
@@ -12,12 +12,13 @@ select
     month_events.is_discharge,
     month_events.is_discharge
     and month_events.is_negative_tariff
-    and month_events.value_cents != 0 as is_cost_only,
+    and month_events.value_sixth_cents != 0 as is_cost_only,
     case
-        when month_events.is_discharge then month_events.value_cents
-        when vpp_days.charge_events = 'revenue' then month_events.value_cents
-        else -month_events.value_cents
-    end as value_cents,
+        when month_events.is_discharge then month_events.value_sixth_cents
+        when vpp_days.charge_events = 'revenue' then month_events.value_sixth_cents
+        else -month_events.value_sixth_cents
+    end as value_sixth_cents,
+    month_events.is_metered,
     month_events.events,
     month_events.energy_kwh
 from month_events

@@ -39,8 +39,15 @@ select
     day,
     is_discharge,
     tariff_cents_per_kwh < 0 as is_negative_tariff,
+    false as is_metered,
     1::bigint as events,
     energy_kwh,
-    energy_kwh::decimal(27, 6) * tariff_cents_per_kwh as value_cents
+    energy_kwh::decimal(27, 6) * tariff_cents_per_kwh * 6 as value_sixth_cents
 from single
-where nmi = $nmi and day between $first_day and $last_day
+where
+    nmi = $nmi
+    and day between $first_day and $last_day
+    and day not in (
+        select day from meter_basis
+        where nmi = $nmi
+    )

@@ -1,8 +1,8 @@
 -- What became of one site's exact amount: its one row of the allotment (step 8) and of
--- the statements (steps 9 and 10), in cents, with what it brought in.
+-- the statements (steps 9 and 10), in cents, with what it brought in (in sixths).
 select
     site_months.address,
-    site_months.own_cents,
+    site_months.own_sixth_cents,
     site_months.fee_due_cents,
     allotted.cents as allotted_cents,
     site_statements.loss_absorbed_cents,

@@ -1,9 +1,10 @@
 -- What should be there and what is: one row per site and day, for sites with a reading
--- that counts in the month.
+-- that counts in the month, and for days whose basis is the meter by the registry.
 -- A suffix that has a reading on any day is expected on each day of its site, with the
 -- interval length that it had last (the shorter of two); where two meters share it (an
 -- exchange), with the intervals of both. A suffix without any reading in the month is
--- expected by nobody.
+-- expected by nobody; a site without any, but with its meter as basis, is expected to
+-- have 288 intervals a day.
 with channels as (
     select
         nmi,
@@ -46,6 +47,17 @@ expected as (
                 then list_contains(meter_sites.charge_suffixes, channels.suffix)
             else true
         end
+
+    union all
+
+    select
+        meter_sites.nmi,
+        meter_sites.day,
+        288 as expected,
+        288 as missing
+    from meter_sites
+    anti join channels on meter_sites.nmi = channels.nmi
+    where meter_sites.is_meter_basis
 )
 
 select

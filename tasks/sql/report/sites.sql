@@ -1,12 +1,26 @@
 -- The sites of a VPP's report: one row per VPP, with the list of its sites in the order
 -- of their NMIs, and how many of their events no VPP got.
 -- Money in whole cents, energy and capacity in kWh.
-with outside as (
+with unassigned as (
+    select
+        nmi,
+        events
+    from valued_days
+    where vpp is null
+
+    union all
+
+    select
+        nmi,
+        intervals as events
+    from unassigned_readings
+),
+
+outside as (
     select
         nmi,
         sum(events)::bigint as events
-    from valued_days
-    where vpp is null
+    from unassigned
     group by nmi
 )
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from itertools import pairwise
@@ -126,13 +127,20 @@ def test_the_completeness_of_meter_data_is_shown_where_a_report_has_it(
         "basis": "meter",
         "intervals_expected": 8640,
         "intervals_missing": 12,
-        "energy_by_quality_kwh": {"actual": 1234.5, "estimated": 3},
+        "energy_by_quality_kwh": {
+            "actual": Decimal("1234.5"),
+            "substituted": Decimal(0),
+            "final": Decimal(0),
+            "estimated": Decimal(3),
+        },
     }
     nmi, site = next(iter(reports[0].sites.items()))
     sites = {**reports[0].sites, nmi: site.model_copy(update=of_meter)}
     made = pages(source(reports[0].model_copy(update={"sites": sites})))
     page = made["vpp"].decode()
-    assert "12 of 8,640</td><td>actual 1,234.5, estimated 3.0</td>" in page
+    assert (
+        "12 of 8,640</td><td>actual 1,234.5, substituted 0.0, final 0.0, estimated 3.0</td>" in page
+    )
     assert page.count("<td>meter data</td>") == 1
     assert b"12 intervals of your meter's data are missing" in made[nmi]
     assert b"Completeness" not in pages(source(reports[0]))["vpp"]

@@ -19,12 +19,13 @@ from tasks.imports.nem12 import READINGS_SCHEMA
 from tasks.io.warehouse import rows
 from tasks.settlement.meter import (
     MeterInputs,
+    add_unassigned_readings,
     conflicts,
-    load_sites,
-    settle_meter,
+    read_meter,
     stand_in_prices,
-    unassigned_readings,
+    value_meter,
 )
+from tests.laws.meter_files import load_sites, object_files
 
 NMI = "6001000001"
 DAY = date(2026, 3, 1)
@@ -35,6 +36,7 @@ SITES_SCHEMA: dict[str, PolarsDataType] = {
     "region": pl.String,
     "charge_suffixes": pl.List(pl.String),
     "discharge_suffixes": pl.List(pl.String),
+    "is_meter_basis": pl.Boolean,
 }
 
 Row = dict[str, Any]
@@ -137,10 +139,7 @@ def settle(tmp_path: Path) -> Iterator[Settle]:
         for path, group in zip(paths, groups, strict=True):
             pl.DataFrame(group, schema=schema).write_parquet(path)
         names = [path.stem for path in paths]
-        columns = {"import_id": names, "source": [0] * len(names), "key": names}
-        return paths, pl.DataFrame(
-            columns, schema={"import_id": pl.String, "source": pl.Int32, "key": pl.String}
-        )
+        return paths, object_files(names, names)
 
     def settled(
         readings: list[list[Row]], offers: list[list[Row]], sites: list[Row] | None = None
@@ -148,9 +147,12 @@ def settle(tmp_path: Path) -> Iterator[Settle]:
         connection = duckdb.connect()
         opened.append(connection)
         default = [{"nmi": NMI, "day": DAY, "region": "SA1"}]
+        inputs = MeterInputs(Month(2026, 3), *files("r", readings), *files("p", offers), tmp_path)
+        read_meter(connection, inputs)
         load_sites(connection, pl.DataFrame(sites or default, schema=SITES_SCHEMA))
-        inputs = MeterInputs(Month(2026, 3), *files("r", readings), *files("p", offers))
-        settle_meter(connection, inputs)
+        value_meter(connection, inputs)
+        connection.execute("create table site_days as select 'a' as vpp, nmi, day from meter_sites")
+        add_unassigned_readings(connection, inputs)
         return Settled(connection)
 
     yield settled
@@ -357,7 +359,9 @@ def test_a_site_without_a_region_is_refused(settle: Settle) -> None:
 def test_readings_of_no_site_are_counted_and_need_no_price(settle: Settle) -> None:
     other = reading(1, nmi="6001000002", day=DAY + timedelta(days=1))
     got = settle([[reading(1), other, {**other, "suffix": "E1"}]], [prices()])
-    assert unassigned_readings(got.connection) == [("6001000002", DAY + timedelta(days=1), 2)]
+    assert got.connection.execute("from unassigned_readings").fetchall() == [
+        ("6001000002", DAY + timedelta(days=1), 96, Decimal(96))
+    ]
     assert len(got.daily()) == 1
 
 

@@ -14,6 +14,7 @@ from tasks.core.month import Month
 from tasks.core.registry import Registry, parse_change
 from tasks.io.warehouse import sql, warehouse
 from tasks.settlement.allocation import CHECKS, AllocationInputs, allocate, check
+from tasks.settlement.meter import FILES_SCHEMA, MeterInputs
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHANGES = [
@@ -67,16 +68,21 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
         }
     )
     with warehouse(tmp_path) as connection:
-        allocate(connection, AllocationInputs(Month(2025, 9), NOW, log, files, [daily]))
-        yield connection, {"daily": [str(daily)]}
+        meter_files = pl.DataFrame(schema=FILES_SCHEMA)
+        meter = MeterInputs(Month(2025, 9), [], meter_files, [], meter_files, tmp_path)
+        allocate(connection, AllocationInputs(Month(2025, 9), NOW, log, files, [daily], meter))
+        yield connection, {"daily": [str(daily)], **meter.parameters}
 
 
 DAMAGES = {
     "check_imports_whole": "update inputs set imported = 4",
+    "check_meter_imports_whole": "insert into meter_files values ('a', 'e', 'i', 0, 1)",
     "check_one_vpp_a_day": "insert into site_days select 'b', nmi, day, 0 from site_days limit 1",
     "check_members_have_terms": "delete from vpp_days where day = '2025-09-30'",
     "check_events_accounted": "update site_months set events = events + 1",
-    "check_exact_shares_add_up": "update pools set pool_cents = pool_cents + 0.000000000001",
+    "check_exact_shares_add_up": (
+        "update pools set pool_sixth_cents = pool_sixth_cents + 0.000000000001"
+    ),
     "check_sites_add_up": "update site_statements set before_fees_cents = before_fees_cents - 1",
     "check_fees_within_bounds": "update site_statements set fee_cents = before_fees_cents + 1",
     "check_money_conserved": "update vpp_statements set cost_only_cents = cost_only_cents + 1",

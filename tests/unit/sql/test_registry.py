@@ -23,7 +23,7 @@ from tasks.core.registry import (
     parse_change,
 )
 from tasks.io.warehouse import rows, sql, warehouse
-from tasks.settlement.allocation import BUILD, load_what_if, run_statement
+from tasks.settlement.allocation import BUILD_REGISTRY, load_what_if, run_statement
 
 ATTRIBUTES = {
     "vpp": ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances"),
@@ -55,7 +55,7 @@ class Database:
         }
         self._connection.execute("drop table if exists what_if")
         load_what_if(self._connection, ())
-        for name in BUILD[:3]:
+        for name in BUILD_REGISTRY:
             table = name.removeprefix("registry/")
             run_statement(
                 self._connection, f"create or replace table {table} as {sql(name)}", parameters

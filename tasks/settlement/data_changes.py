@@ -1,0 +1,120 @@
+"""Why meter data gives other cents than before: what was replaced, and which prices changed.
+
+What a report rests on names files. Whether a file that came brought a later version of a day, or
+another price, is seen in the winners of both settlements, which are made again from the files that
+the run records pin. That is only done where a report changed and its meter data or prices did.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from tasks.core import keys
+from tasks.core.difference import Cause, MeterChange, PriceChange, Values
+from tasks.core.month import Month
+from tasks.core.report import Report
+from tasks.core.run_record import SettledFile, SettlementFacts
+from tasks.imports.catalog import read_catalog
+from tasks.io.object_store import ObjectStore
+from tasks.io.warehouse import rows, sql, warehouse
+from tasks.io.workspace import workspace
+from tasks.settlement.meter import FILES_SCHEMA, MeterInputs, days_of, ranges_of, read_meter
+
+
+@dataclass(frozen=True)
+class DataChanges:
+    """What changed in the meter data and prices between two settlements of a month."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def causes(self, before: Report, after: Report) -> list[Cause]:
+        """Return what of it bears on a VPP's report."""
+        readings = rows(
+            self.connection,
+            sql("meter/replaced_readings"),
+            {"nmis": sorted({*before.sites, *after.sites})},
+        )
+        prices = rows(
+            self.connection,
+            sql("meter/changed_prices"),
+            {"regions": after.settlement.regions or []},
+        )
+        return [
+            *(
+                Cause(
+                    cause="meter data replaced",
+                    meter=MeterChange(
+                        nmis=row["nmis"],
+                        days=days_of(row["days"]),
+                        version=Values(
+                            before=str(row["old_version"]), after=str(row["new_version"])
+                        ),
+                        quality=Values(before=row["old_quality"], after=row["new_quality"]),
+                    ),
+                )
+                for row in readings
+            ),
+            *(
+                Cause(
+                    cause="price changed",
+                    price=PriceChange(
+                        region=row["region"],
+                        day=row["day"],
+                        intervals=ranges_of(row["slots"]),
+                        first_aud_per_mwh=Values(
+                            before=float(row["old_price"]), after=float(row["new_price"])
+                        ),
+                    ),
+                )
+                for row in prices
+            ),
+        ]
+
+
+@contextmanager
+def data_changes(
+    store: ObjectStore, month: Month, before: SettlementFacts, after: SettlementFacts
+) -> Iterator[DataChanges]:
+    """Give what changed between what two settlements of a month pin, until the block ends."""
+    catalog, _ = read_catalog(store)
+    with workspace("changes") as folder, warehouse(folder) as connection:
+        for schema, facts in (("before", before), ("after", after)):
+            connection.execute(f"create schema {schema}")
+            connection.execute(f"set schema = '{schema}'")
+            read_meter(connection, _inputs(store, catalog, month, facts, folder / schema))
+        connection.execute("set schema = 'main'")
+        yield DataChanges(connection)
+
+
+def _inputs(
+    store: ObjectStore, catalog: pl.DataFrame, month: Month, facts: SettlementFacts, folder: Path
+) -> MeterInputs:
+    folder.mkdir()
+    readings, reading_files = _bring(store, catalog, facts.meter_files, "readings", folder)
+    prices, price_files = _bring(store, catalog, facts.price_files, "prices", folder)
+    return MeterInputs(month, readings, reading_files, prices, price_files, folder)
+
+
+def _bring(
+    store: ObjectStore,
+    catalog: pl.DataFrame,
+    named: Sequence[SettledFile],
+    part: str,
+    folder: Path,
+) -> tuple[list[Path], pl.DataFrame]:
+    """Bring a part of the imports of some files here; return it with the catalog's rows."""
+    versions = pl.DataFrame(
+        [(file["key"], file["etag"], file["import_id"]) for file in named],
+        schema=dict.fromkeys(["key", "etag", "import_id"], pl.String),
+        orient="row",
+    )
+    files = versions.join(catalog, on=["key", "etag", "import_id"])
+    imports = files["import_id"].unique().sort().to_list()
+    (folder / part).mkdir()
+    paths = [folder / part / f"{import_id}.parquet" for import_id in imports]
+    store.download([keys.import_part(name, f"{part}.parquet") for name in imports], paths)
+    return paths, files.select(list(FILES_SCHEMA))
