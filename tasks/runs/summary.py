@@ -337,8 +337,8 @@ def _rejects(
         + (
             f"A run that is no preview lists them in {key}, to be corrected and uploaded."
             if is_preview
-            else f"Correct them in [{key}]({link}) and upload that file to the inbox; rows that are "
-            "as they were stay open."
+            else f"Correct them in [{key}]({link}) and upload that file to the inbox; rows that "
+            "are as they were stay open."
         ),
         "",
         "| rejected rows | why | file |",

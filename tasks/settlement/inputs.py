@@ -69,8 +69,8 @@ class MonthInputs:
     the price files, unless there is no meter data. `last_month` has import_id and source of the
     event files with events of the month before. `meter_rejected` has the month's rejected 300 rows
     (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
-    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA); `is_listed` says whether
-    they are in `rejected/`.
+    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA);
+    `is_listed` says whether they are in `rejected/`.
     `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
     registry's log as a whole.
     """
@@ -177,9 +177,7 @@ class MonthInputs:
         key = keys.rejected_rows(self.month)
         if self.is_listed:
             return f"Correct them in {key} and upload that to the inbox"
-        return (
-            f"A run that is no preview lists them in {key}, to be corrected and uploaded; do that"
-        )
+        return f"Correct them in {key} (a run that is no preview writes it) and upload that"
 
     @property
     def rejected_by_site(self) -> pl.DataFrame:

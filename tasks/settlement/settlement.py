@@ -100,8 +100,9 @@ def _require_few_rejected(
     ]
     if over:
         raise Refused(
-            f"{inputs.month} is not settled: of the rows of a VPP's sites, at most {limit:g}% may be "
-            f"rejected ({'; '.join(over)}). {inputs.how_to_correct}, or run with a higher max_rejected_percent"
+            f"{inputs.month} is not settled: of the rows of a VPP's sites, at most {limit:g}% may "
+            f"be rejected ({'; '.join(over)}). {inputs.how_to_correct}, or run with a higher "
+            "max_rejected_percent"
         )
 
 
