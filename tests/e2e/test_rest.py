@@ -209,7 +209,9 @@ def call_all(stack: Stack) -> Called:
         called.runs.update(runs)
         called.states.update(zip(runs, stack.ended(*runs.values()), strict=True))
         if "request-upload" in runs:
-            content = HEADER + "".join(f"{event}\n" for event in EVENTS)
+            # The other VPP's site has one that is worth nothing: without any it would be refused.
+            of_other = f"{OTHER_SITE},2025-09-01,Discharge,0,0"
+            content = HEADER + "".join(f"{event}\n" for event in [*EVENTS, of_other])
             [artifact] = stack.artifacts("upload", runs["request-upload"])
             [command] = re.findall(r"^curl -T 'rest.csv' '(http.+)'$", artifact["data"], re.M)
             httpx.put(command, content=content.encode()).raise_for_status()
@@ -258,7 +260,7 @@ def test_what_is_uploaded_by_link_is_imported_and_settled(called: Called) -> Non
         for record in records(called.store, MONTH)
         if record["run_id"] == called.runs["settle-month"]
     ]
-    assert (record["outcome"], record["rows"]) == ("published", 2)
+    assert (record["outcome"], record["rows"]) == ("published", 3)
     assert [file["key"] for file in record["files"]] == [f"events/{MONTH}/rest.csv"]
     assert record["imported"]["imported"] == 0  # import-events had done it
     report = read_json(called.store, f"reports/{MONTH}/test-vpp-one.json")

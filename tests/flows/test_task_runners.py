@@ -4,7 +4,7 @@ import pytest
 
 from flows.settle import settle_month
 from tasks.core.change_file import read_changes
-from tasks.imports import event_files as events
+from tasks.imports import inbox_files
 from tasks.io.registry_log import append_changes
 from tasks.runs.flow_run import task_runner
 from tests.flows.sample import ROOT
@@ -34,7 +34,7 @@ def settled(place: Place, runner: str, monkeypatch: pytest.MonkeyPatch) -> dict[
 def test_the_same_bytes_as_on_threads(
     runner: str, prefect_api: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_GROUP_OBJECTS", 1)  # an import a file: four to hand out
+    monkeypatch.setattr(inbox_files, "_GROUP_OBJECTS", 1)  # an import a file: four to hand out
     on_threads = settled(Place(), "threads", monkeypatch)
     elsewhere = settled(Place(), runner, monkeypatch)
     assert sum(key.endswith("events.parquet") for key in on_threads) == 4
