@@ -11,7 +11,6 @@ zip. Each ends with a link.
 
 from typing import Any, Literal
 
-from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.parameters import MonthOrEmpty, MonthText, Text
@@ -20,12 +19,11 @@ from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
 from tasks.io.registry_log import read_registry
 from tasks.runs import stages, summary
+from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store
-from tasks.runs.stage import refusals_as_sentences
 
 
 @flow(name="make-statements", flow_run_name="statements {month}")
-@refusals_as_sentences
 def make_statements(month: MonthOrEmpty = "") -> State[Any]:
     """Make the pages of a month's VPPs, its results, and the index of all months.
 
@@ -34,22 +32,21 @@ def make_statements(month: MonthOrEmpty = "") -> State[Any]:
     """
     store = open_store()
     months = [Month.parse(month)] if month else stages.find_stale_months(store)
-    for of in months:
-        published = stages.read_published_reports(store, of)
+    for settled in months:
+        published = stages.read_published_reports(store, settled)
         days = stages.put_vpp_statements(store, published)
         stages.put_results(store, published, days)
     return summary.end_with_link(store, stages.put_overview(store, months))
 
 
 @flow(name="site-statement", flow_run_name="site statement {nmi} {month}")
-@refusals_as_sentences
 def site_statement(
     vpp: Text, month: MonthText, nmi: str = "", format: Literal["html", "pdf"] = "html"
 ) -> State[Any]:
     """Make a site's statement for a month, or those of all sites of a VPP in one zip.
 
     Args:
-        vpp: The VPP's id or current name.
+        vpp: The VPP's id, its current name, or its name in that month.
         month: The report's month, YYYY-MM.
         nmi: The site's NMI, 10 characters or 11 with the check digit. Empty: all sites.
         format: A page (html), or a PDF, for which the worker needs the extra `pdf`.
@@ -59,6 +56,6 @@ def site_statement(
     except ValueError as problem:
         raise Refused(f"nmi: {problem}") from None
     store = open_store()
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp)
+    vpp_id = read_registry(store, store.settings).vpp_id(vpp, Month.parse(month))
     key = stages.put_site_statement(store, Month.parse(month), vpp_id, site, format)
     return summary.end_with_link(store, key)
