@@ -10,6 +10,7 @@ Deployed (each a flow with a typed form; `prefect.yaml` has all of them):
     ingest.py      import-events, request-upload
     reports.py     generate-report, download-report
     explain.py     explain-site, verify-report, month-tables
+    statements.py  make-statements, site-statement
     registry.py    create-vpp, create-site, add-battery, ..., withdraw-change, import-registry,
                    list-registry
     months.py      list-months

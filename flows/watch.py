@@ -1,6 +1,6 @@
 """watch-months: what late files, or changes of the registry, would change in published months.
 
-Settles closed months and the last six with today's inputs, on this machine, and says what would
+Settles closed months and the last eight with today's inputs, on this machine, and says what would
 change; nothing is published. Writes the artifact `late-data`, and an event for each month that
 would change. Scheduled each day at 07:00. A month with unchanged inputs costs a few reads and a
 listing.

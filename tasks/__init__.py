@@ -10,6 +10,7 @@ S3 is written by one room alone. A test proves both.
     settlement/   the month's inputs become reports                           rejected/
     publication/  reports become revisions; a month is closed; run records    reports/ months/ runs/
     evidence/     what is published: made again, explained, taken apart       disputes/ tables/
+    pages/        what is published, for people to look at                    statements/ results/
     runs/         what Prefect sees: stages, a run and its record, summaries
     sql/          one statement a file, in the folders of the stages
 
@@ -75,5 +76,7 @@ Words, each for one thing:
     month's record   months/<month>.json: revisions claimed, closings
     run record       runs/<month>/...json: what a run did, when, and from which inputs
     digest           16 or 64 characters that name a content
+    statement        a page that shows a report, or a site's part of it, to people
+    results          tables of all months' reports, for analysts and accounting
     late data        what would change in a month that is published
 """

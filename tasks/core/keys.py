@@ -4,6 +4,7 @@ Each prefix is written by one room, as the package docstring of `tasks` says.
 """
 
 from datetime import UTC, date, datetime
+from typing import Literal
 
 from tasks.core.month import Month
 
@@ -14,6 +15,8 @@ REGISTRY_LOG = "registry/changes.jsonl"
 REGISTRY_UPLOADS = "registry/uploads/"
 CATALOG = "imports/catalog.parquet"
 MONTH_RECORDS = "months/"
+STATEMENTS = "statements/"
+RESULTS = "results/"
 
 
 def registry_list(day: date, as_of: datetime | None = None) -> str:
@@ -71,3 +74,38 @@ def dispute_bundle(month: str, vpp: str, nmi: str, revision: int) -> str:
 def month_tables(month: Month) -> str:
     """Return where a month's tables are, as one DuckDB file."""
     return f"tables/{month}.duckdb"
+
+
+def statements_index(month: Month | None = None, suffix: Literal["html", "json"] = "html") -> str:
+    """Return where all months are listed for people (or programs: json), or one month's VPPs."""
+    return f"{STATEMENTS}{f'{month}/' if month else ''}index.{suffix}"
+
+
+def vpp_statement(month: Month, vpp: str, revision: int) -> str:
+    """Return where a VPP's statement page is."""
+    return f"{STATEMENTS}{month}/{vpp}/r{revision}.html"
+
+
+def site_statement(month: Month, vpp: str, nmi: str, revision: int, format: str = "html") -> str:
+    """Return where a site's statement is."""
+    return f"{STATEMENTS}{month}/{vpp}/sites/{nmi}-r{revision}.{format}"
+
+
+def site_statements(month: Month, vpp: str, revision: int, format: str = "html") -> str:
+    """Return where the statements of all sites of a VPP are, as one zip."""
+    return f"{STATEMENTS}{month}/{vpp}/sites-{format}-r{revision}.zip"
+
+
+def results_table(table: str, month: Month) -> str:
+    """Return where a month's part of a results table is, in a layout that DuckDB and Spark read."""
+    return f"{RESULTS}{table}/month={month}/{table}.parquet"
+
+
+def results_workbook(month: Month) -> str:
+    """Return where a month's results are as a workbook."""
+    return f"{RESULTS}workbooks/{month}.xlsx"
+
+
+def results_payments(month: Month) -> str:
+    """Return where the list of a month's payees is, for accounting."""
+    return f"{RESULTS}payments/{month}.csv"

@@ -25,6 +25,9 @@ from tasks.imports.catalog import Inbox
 from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
 from tasks.io.registry_log import Recorded
+from tasks.pages import sources, statements
+from tasks.pages.site_statement import Format
+from tasks.pages.sources import PublishedReports
 from tasks.publication import closing, published, revisions, run_records
 from tasks.publication.published import PublishedMonth
 from tasks.publication.revisions import Revisions
@@ -226,6 +229,51 @@ def verify_report(store: ObjectStore, month: Month, vpp: str, revision: int) -> 
 def build_tables(store: ObjectStore, month: Month) -> str:
     """Put the month's tables on S3 as one DuckDB file; return its key."""
     return tables.put_tables(store, month)
+
+
+@stage("find the months without current pages")
+def find_stale_months(store: ObjectStore) -> list[Month]:
+    """Return the months whose pages do not show what is published, oldest first."""
+    return statements.stale_months(store)
+
+
+@stage("read the reports of {month}")
+def read_published_reports(store: ObjectStore, month: Month) -> PublishedReports:
+    """Read a month's current reports, which must be what its record says of them."""
+    reports = sources.read_reports(store, month)
+    for vpp in reports.missing:
+        run_logger().warning("%s is claimed in %s and not published yet", vpp, month)
+    return reports
+
+
+@stage("put the statements of {published_reports.month}")
+def put_vpp_statements(
+    store: ObjectStore, published_reports: PublishedReports
+) -> list[pl.DataFrame]:
+    """Put a page for each VPP on S3; return the days of their sites."""
+    days = statements.put_vpp_statements(store, published_reports)
+    run_logger().info("%d pages, %d with days", len(published_reports.reports), len(days))
+    return days
+
+
+@stage("put the results of {published_reports.month}")
+def put_results(
+    store: ObjectStore, published_reports: PublishedReports, days: list[pl.DataFrame]
+) -> list[str]:
+    """Put the month's tables, workbook and payees on S3; return their keys."""
+    return statements.put_results(store, published_reports, days)
+
+
+@stage("put the index")
+def put_overview(store: ObjectStore, months: list[Month]) -> str:
+    """Put the pages of these months and the index of all on S3; return the index's key."""
+    return statements.put_overview(store, months)
+
+
+@stage("put the site statements of {vpp} {month}")
+def put_site_statement(store: ObjectStore, month: Month, vpp: str, nmi: str, format: Format) -> str:
+    """Put a site's page on S3, or all of a VPP as one zip; return the key."""
+    return statements.put_site_statement(store, month, vpp, nmi, format)
 
 
 @stage("read {key}")

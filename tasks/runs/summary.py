@@ -333,9 +333,13 @@ def _rejects(
     return [
         "",
         f"{record.at_stake.aud:,.2f} AUD are at stake in the rejected rows whose energy and tariff "
-        f"can be read ({record.at_stake.rows:,} of them). Correct them in "
-        f"{key if is_preview else f'[{key}]({link})'} and upload that file to the inbox; rows "
-        "that are as they were stay open.",
+        f"can be read ({record.at_stake.rows:,} of them). "
+        + (
+            f"A run that is no preview lists them in {key}, to be corrected and uploaded."
+            if is_preview
+            else f"Correct them in [{key}]({link}) and upload that file to the inbox; rows that "
+            "are as they were stay open."
+        ),
         "",
         "| rejected rows | why | file |",
         "|--:|---|---|",

@@ -32,7 +32,7 @@ from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import NO_EVENTS, REASONS, read_sites
 from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
-from tasks.io.object_store import ObjectStore, ObjectVersion
+from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
 from tasks.io.registry_log import read_log
 from tasks.io.workspace import workspace
 
@@ -69,7 +69,8 @@ class MonthInputs:
     the price files, unless there is no meter data. `last_month` has import_id and source of the
     event files with events of the month before. `meter_rejected` has the month's rejected 300 rows
     (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
-    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA).
+    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA);
+    `is_listed` says whether they are in `rejected/`.
     `repeated_corrections` says in sentences which rows are corrected in two ways. `log` is the
     registry's log as a whole.
     """
@@ -84,6 +85,7 @@ class MonthInputs:
     last_month: pl.DataFrame
     corrections: pl.DataFrame
     rejected: pl.DataFrame
+    is_listed: bool
     meter_rejected: pl.DataFrame
     repeated_corrections: list[str]
     facts: InputFacts
@@ -136,8 +138,7 @@ class MonthInputs:
     def _require_few_rejected(self, limit: float) -> None:
         """Refuse too many rejected rows of events, or 300 rows of meter data; each on its own."""
         event_advice = (
-            f"Correct them in {keys.rejected_rows(self.month)} and upload that to the inbox, "
-            "replace the files, or run with a higher max_rejected_percent"
+            f"{self.how_to_correct}, replace the files, or run with a higher max_rejected_percent"
         )
         meter_advice = (
             "The rejected.csv of their imports has them; replace the files, or run with a higher "
@@ -169,6 +170,14 @@ class MonthInputs:
                     for file in _rejects(found)[:_SHOWN]
                 )
                 raise Refused(f"{self.month} is not settled: {problem}: {reasons}. {advice}")
+
+    @property
+    def how_to_correct(self) -> str:
+        """Say where the rejected rows can be corrected. A preview lists them nowhere."""
+        key = keys.rejected_rows(self.month)
+        if self.is_listed:
+            return f"Correct them in {key} and upload that to the inbox"
+        return f"Correct them in {key} (a run that is no preview writes it) and upload that"
 
     @property
     def rejected_by_site(self) -> pl.DataFrame:
@@ -251,6 +260,7 @@ def select_inputs(
         last_month=distinct.filter(_has_events(month.previous)).select("import_id", "source"),
         corrections=valid,
         rejected=rejected,
+        is_listed=not isinstance(store, ScratchStore),
         meter_rejected=meter_rejected,
         repeated_corrections=_sentences(several),
         facts=InputFacts(

@@ -81,7 +81,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         )
         _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder, request.what_if)
-        _require_few_rejected(connection, inputs.month, request.max_rejected_percent)
+        _require_few_rejected(connection, inputs, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
         reported = {report.settlement.vpp_id for report in reports}
@@ -90,7 +90,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
 
 
 def _require_few_rejected(
-    connection: duckdb.DuckDBPyConnection, month: Month, limit: float
+    connection: duckdb.DuckDBPyConnection, inputs: MonthInputs, limit: float
 ) -> None:
     """Refuse a month in which too many of one VPP's rows are rejected."""
     over = [
@@ -100,9 +100,9 @@ def _require_few_rejected(
     ]
     if over:
         raise Refused(
-            f"{month} is not settled: of the rows of a VPP's sites, at most {limit:g}% may be "
-            f"rejected ({'; '.join(over)}). Correct them in {keys.rejected_rows(month)} and upload "
-            "that to the inbox, or run with a higher max_rejected_percent"
+            f"{inputs.month} is not settled: of the rows of a VPP's sites, at most {limit:g}% may "
+            f"be rejected ({'; '.join(over)}). {inputs.how_to_correct}, or run with a higher "
+            "max_rejected_percent"
         )
 
 

@@ -1,4 +1,4 @@
-"""Write the expected reports of the demo data, and the JSON Schemas of data/: `make golden`."""
+"""Write the expected reports of the demo data, and what data/ has of code: `make golden`."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from tasks.core import report, run_record
 from tasks.core.change_file import read_changes
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.registry_log import append_changes
+from tasks.pages import results
 from tests.through_s3 import Place
 
 FOLDER = Path(__file__).parent
@@ -50,3 +51,4 @@ if __name__ == "__main__":
             (FOLDER / name).write_bytes(data)
     for name, data in schemas().items():
         (ROOT / "data" / name).write_bytes(data)
+    (ROOT / "data" / "results.md").write_text(results.dictionary())

@@ -14,7 +14,7 @@ import flows.commands
 import tasks.core
 
 ROOT = Path(__file__).parents[2]
-FLOORS = ("core", "io", "imports", "settlement", "publication", "evidence", "runs")
+FLOORS = ("core", "io", "imports", "settlement", "publication", "evidence", "pages", "runs")
 SOURCES = sorted((ROOT / "tasks").rglob("*.py"))
 CORE = [f"tasks.core.{module.name}" for module in pkgutil.iter_modules(tasks.core.__path__)]
 # Which room writes what is on S3, by the functions and names of core/keys.py.
@@ -27,6 +27,11 @@ WRITERS = {
     "runs/": ("publication", {"run_record"}),
     "disputes/": ("evidence", {"dispute_bundle"}),
     "tables/": ("evidence", {"month_tables"}),
+    "statements/": (
+        "pages",
+        {"statements_index", "vpp_statement", "site_statement", "site_statements"},
+    ),
+    "results/": ("pages", {"results_table", "results_workbook", "results_payments"}),
 }
 WRITES = {"write", "write_if", "upload", "write_run_record"}
 

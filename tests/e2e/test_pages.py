@@ -1,0 +1,199 @@
+"""What people see who open a page by its link: on a phone, on a desk, in the dark, on paper."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from tasks.core.month import Month
+from tasks.core.report import Report
+from tasks.pages.site_statement import SiteStatements
+from tasks.pages.sources import Source
+from tasks.pages.vpp_statement import vpp_statement
+from tasks.pages.words import aud
+from tests.e2e.conftest import MONTH
+from tests.e2e.stack import Stack, read_json, required
+from tests.e2e.test_browser import CHROMIUM, FLAGS, PICTURES
+from tests.golden.__main__ import FOLDER
+from tests.unit.pages.big import big_source
+from tests.unit.pages.test_pages import EVIL
+from tests.unit.pages.test_results import renamed
+
+VPP = "hunter-banksia-vpp"
+NMI = "9801215214"
+PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
+A4 = ViewportSize(width=680, height=1009)  # what @page leaves of it, in CSS pixels
+# Returns what is wrong for people who see little, or nothing: a sentence each. An audit with
+# axe-core asks more; this is what a change of a template may break.
+PROBLEMS = """() => {
+  const found = [], shown = e => e.checkVisibility();
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const paper = e => {
+    for (; e; e = e.parentElement) {
+      const colour = rgb(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  for (const e of document.querySelectorAll('body *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !shown(e)) continue;
+    const both = [light(rgb(getComputedStyle(e).color)), light(paper(e))].sort((a, b) => b - a);
+    const contrast = (both[0] + 0.05) / (both[1] + 0.05);
+    if (contrast < 4.5) found.push(`contrast ${contrast.toFixed(1)}: ${e.outerHTML.slice(0, 80)}`);
+  }
+  for (const svg of document.querySelectorAll('svg'))
+    if (svg.getAttribute('aria-hidden') !== 'true'
+        && !(svg.getAttribute('role') === 'img' && svg.getAttribute('aria-label')))
+      found.push(`a picture without a name: ${svg.outerHTML.slice(0, 80)}`);
+  for (const th of document.querySelectorAll('th'))
+    if (!th.scope) found.push(`a head without a scope: ${th.outerHTML}`);
+  if (!document.documentElement.lang || !document.title) found.push('no language or title');
+  if (document.querySelectorAll('main').length !== 1) found.push('not one main part');
+  for (const e of document.querySelectorAll('.wide'))
+    if (e.tabIndex !== 0 || !e.getAttribute('aria-label'))
+      found.push('a box that scrolls, but not by keys');
+  if (document.documentElement.scrollWidth > innerWidth)
+    found.push(`wider than the window: ${document.documentElement.scrollWidth}`);
+  return found;
+}"""
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    required("chromium", CHROMIUM.exists())
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def links(stack: Stack, settled: str) -> dict[str, str]:
+    """Make all pages as an operator does; return a link to each kind."""
+    one = {"vpp": VPP, "month": MONTH, "nmi": NMI}
+    runs = [stack.run("make-statements", {"month": MONTH}), stack.run("site-statement", one)]
+    stack.completed(*runs)
+    index, site = (state["message"] for state in stack.ended(*runs))
+    month, store = Month.parse(MONTH), stack.store()
+    of_vpp = f"statements/{month}/{VPP}/r1.html"
+    return {
+        "index": index,
+        "month": store.link("get_object", f"statements/{month}/index.html", 600),
+        "vpp": store.link("get_object", of_vpp, 600),
+        "site": site,
+    }
+
+
+def look(browser: Browser, url: str, window: ViewportSize, **options: Any) -> Page:
+    """Open a page; fail at what the console says, what is asked of others, and PROBLEMS."""
+    page = browser.new_page(viewport=window, **options)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert said == []
+    assert [request for request in asked if not request.startswith("data:")] == [url]
+    assert page.evaluate(PROBLEMS) == []
+    return page
+
+
+def picture(page: Page, name: str) -> None:
+    """Take a picture for the README; only when asked to."""
+    if os.environ.get("UPDATE_SCREENSHOTS") == "1":
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = false)")
+        page.evaluate("scrollTo(0, 0)")
+        page.screenshot(path=PICTURES / name)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
+def test_each_page_opens_by_its_link(
+    browser: Browser, links: dict[str, str], window: ViewportSize, scheme: str
+) -> None:
+    for url in links.values():
+        look(browser, url, window, color_scheme=scheme)
+
+
+def test_pages_say_what_the_report_says(
+    browser: Browser, links: dict[str, str], stack: Stack
+) -> None:
+    report = read_json(stack.store(), f"reports/{MONTH}/{VPP}.json")
+    totals, sites = report["totals"], report["sites"]
+    page = look(browser, links["vpp"], DESK)
+    head = page.locator("header").inner_text()
+    assert aud(totals["vpp_total_revenue"]) in head
+    assert aud(totals["site_total_revenue_after_fees"]) in head
+    lines = page.locator("main table").first.locator("tbody td").all_inner_texts()
+    names = ("total_revenue", "vpp_cost_only", "vpp_total_revenue", "site_total_revenue_after_fees")
+    assert lines == [aud(totals[name]) for name in names]
+    for nmi, site in sites.items():
+        row = page.locator("tr", has_text=nmi).first
+        receives = aud(site["site_revenue_after_fees"])
+        assert row.locator("td").last.inner_text().strip() == receives
+    picture(page, "statement.png")
+
+    page = look(browser, links["site"], PHONE)
+    receives = aud(sites[NMI]["site_revenue_after_fees"])
+    assert page.locator("h1").inner_text() == f"You receive {receives} AUD for September 2025"
+    picture(page, "site-statement.png")
+    page = look(browser, links["month"], DESK)
+    row = page.get_by_role("row", name="Hunter Banksia VPP")
+    assert aud(totals["total_revenue"]) in row.inner_text()
+
+
+def test_a_page_on_paper_has_all_of_it(
+    browser: Browser, links: dict[str, str], tmp_path: Path
+) -> None:
+    page = browser.new_page(viewport=A4)
+    page.goto(links["vpp"])
+    page.emulate_media(media="print", color_scheme="light")
+    assert page.evaluate(PROBLEMS) == []
+    # What is folded on the screen is there on paper, and so are the columns that a phone hides.
+    assert page.get_by_text("1 September 2025").count() >= 1
+    assert page.locator("details table").first.evaluate("e => e.checkVisibility()")
+    for hidden in page.locator(".narrow-hidden").all()[:20]:
+        assert hidden.evaluate("e => getComputedStyle(e).display") != "none"
+    page.pdf(path=tmp_path / "statement.pdf", format="A4", prefer_css_page_size=True)
+    assert (tmp_path / "statement.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
+def test_evil_names_are_text(browser: Browser, window: ViewportSize, tmp_path: Path) -> None:
+    report = Report.model_validate_json((FOLDER / f"{MONTH}-{VPP}.json").read_bytes())
+    path = tmp_path / "page.html"
+    for name in EVIL:
+        source = Source(renamed(report, name, name), "runs/1.json", None, None, no_detail="a test")
+        for data in (vpp_statement(source), SiteStatements(source).page(NMI)):
+            path.write_bytes(data)
+            page = look(browser, path.as_uri(), window)
+            assert page.locator("script, img, b").count() == 0
+            assert page.title()
+            heading = page.locator("header").bounding_box()
+            assert heading is not None
+            assert heading["height"] < 700
+            page.close()
+
+
+def test_ten_thousand_sites_are_one_usable_page(browser: Browser, tmp_path: Path) -> None:
+    report = Report.model_validate_json((FOLDER / f"{MONTH}-{VPP}.json").read_bytes())
+    path = tmp_path / "page.html"
+    path.write_bytes(vpp_statement(big_source(report, 10_000)))
+    page = browser.new_page(viewport=PHONE)
+    page.goto(path.as_uri())
+    assert page.evaluate("performance.now()") < 10_000
+    assert page.locator("main section").nth(3).locator("table").first.locator("tr").count() == 51
+    assert page.get_by_text("9,950 more sites").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,114 @@
+"""Results: what analysts and accounting read, to the cent what the reports say."""
+
+import csv
+import io
+import re
+from decimal import Decimal
+from pathlib import Path
+from zipfile import ZipFile
+
+import duckdb
+import polars as pl
+import pytest
+
+from tasks.core.month import Month
+from tasks.core.report import Report
+from tasks.pages import results
+from tasks.pages.payments import cell, payments
+from tasks.pages.workbook import workbook
+from tests.golden.__main__ import ROOT
+
+MONTH = Month(2025, 9)
+EVIL = '=HYPERLINK("https://example.com","Pay")'
+
+
+def renamed(report: Report, name: str, address: str) -> Report:
+    """Return a report whose names are others."""
+    sites = {
+        nmi: site.model_copy(update={"address": address}) for nmi, site in report.sites.items()
+    }
+    return report.model_copy(update={"vpp": name, "sites": sites})
+
+
+def sheets(data: bytes) -> str:
+    """Return all that is in a workbook, as XML."""
+    with ZipFile(io.BytesIO(data)) as book:
+        return "".join(book.read(name).decode() for name in sorted(book.namelist()))
+
+
+def test_the_data_dictionary_is_in_step() -> None:
+    assert (ROOT / "data" / "results.md").read_text() == results.dictionary()
+
+
+def test_tables_have_the_reports_numbers_exactly(reports: list[Report]) -> None:
+    vpps, sites = results.vpp_months(reports), results.site_months(reports)
+    assert vpps.schema == pl.Schema(results.VPP_MONTHS.schema)
+    assert sites.schema == pl.Schema(results.SITE_MONTHS.schema)
+    for report, row in zip(reports, vpps.iter_rows(named=True), strict=True):
+        assert row["total_revenue_aud"] == report.totals.total_revenue
+        parts = ("vpp_ad_valorem_fee", "vpp_cost_only", "vpp_daily_fees", "vpp_loss_absorbed")
+        assert sum(row[f"{part}_aud"] for part in parts) == row["vpp_total_revenue_aud"]
+        of_vpp = sites.filter(vpp=row["vpp"])
+        assert of_vpp.height == row["sites"] == len(report.sites)
+        total = of_vpp["site_revenue_after_fees_aud"].sum()
+        assert total == row["site_total_revenue_after_fees_aud"]
+        assert of_vpp["nmi"].to_list() == list(report.sites)
+
+
+def test_every_month_is_one_table_for_duckdb_and_polars(
+    reports: list[Report], tmp_path: Path
+) -> None:
+    for month in ("2025-08", "2025-09"):
+        folder = tmp_path / "site_months" / f"month={month}"
+        folder.mkdir(parents=True)
+        results.site_months(reports).write_parquet(folder / "site_months.parquet")
+    pattern = str(tmp_path / "site_months" / "**")
+    query = (
+        "select month, sum(site_revenue_after_fees_aud)"
+        f" from read_parquet('{pattern}') group by month order by month"
+    )
+    total = sum((report.totals.site_total_revenue_after_fees for report in reports), Decimal(0))
+    assert duckdb.execute(query).fetchall() == [("2025-08", total), ("2025-09", total)]
+    assert pl.read_parquet(tmp_path / "site_months")["month"].unique().len() == 2
+
+
+def test_payments_add_up_and_name_each_payee_once(reports: list[Report]) -> None:
+    lines = list(csv.DictReader(io.StringIO(payments(reports).decode())))
+    assert len({line["reference"] for line in lines}) == len(lines)
+    assert {line["tax_code"] for line in lines} == {"GST-free"}
+    for report in reports:
+        amounts = [
+            Decimal(line["amount_aud"]) for line in lines if line["vpp"] == report.settlement.vpp_id
+        ]
+        totals = report.totals
+        assert sum(amounts) == totals.total_revenue + totals.vpp_cost_only
+        assert len(amounts) == len(report.sites) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hunter Banksia VPP", "Hunter Banksia VPP"),
+        ("=1+1", "'=1+1"),
+        ("  =1+1", "'  =1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2", "'-2"),
+        ("\t=1", "'\t=1"),
+        ("12 King St", "12 King St"),
+    ],
+)
+def test_no_name_is_a_formula_in_a_csv(text: str, expected: str) -> None:
+    assert cell(text) == expected
+
+
+def test_a_workbook_has_text_where_text_is_meant_and_no_formula(reports: list[Report]) -> None:
+    evil = [renamed(report, EVIL, "https://example.com/<b>") for report in reports]
+    evil[0] = renamed(evil[0], "x" * 40_000, "\u202e=1+1 \N{GRINNING FACE}\x01")
+    data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
+    xml = sheets(data)
+    assert "<f>" not in xml and "<hyperlink" not in xml
+    assert "=HYPERLINK(" in xml.replace("&quot;", '"')
+    nmi = next(iter(evil[0].sites))
+    assert f"<t>{nmi}</t>" in xml  # a shared string, not a number
+    assert not re.search(rf"<v>{nmi}</v>", xml)
+    assert data == workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
