@@ -399,11 +399,8 @@ def write_zip(path: Path, members: dict[str, str]) -> None:
             archive.writestr(zipfile.ZipInfo(name), text.encode(), zipfile.ZIP_DEFLATED, 9)
 
 
-def main(folder: Path) -> None:
-    """Write `registry.jsonl`, `events/`, `meter-data/` and `prices/` into the folder."""
-    sites = [make_site(vpp, at + 1) for vpp in VPPS for at in range(SITES_PER_VPP)]
-    write(folder / "registry.jsonl", "".join(f"{json.dumps(row)}\n" for row in registry(sites)))
-
+def write_events(folder: Path, sites: list[Site]) -> None:
+    """Write all event files: those of each month, and September's late one."""
     events = [
         event
         for day in DAYS
@@ -426,11 +423,17 @@ def main(folder: Path) -> None:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write(folder / "events" / name, text.getvalue())
-    write(folder / "events" / "2025-09" / "late-corrections.csv", dirty_csv(late))
+        write(folder / name, text.getvalue())
+    write(folder / "2025-09" / "late-corrections.csv", dirty_csv(late))
 
-    for place, made in (("meter-data", meter_files(sites)), ("prices", price_files())):
-        for name, members in made:
+
+def main(folder: Path) -> None:
+    """Write `registry.jsonl`, `events/`, `meter-data/` and `prices/` into the folder."""
+    sites = [make_site(vpp, at + 1) for vpp in VPPS for at in range(SITES_PER_VPP)]
+    write(folder / "registry.jsonl", "".join(f"{json.dumps(row)}\n" for row in registry(sites)))
+    write_events(folder / "events", sites)
+    for place, files in (("meter-data", meter_files(sites)), ("prices", price_files())):
+        for name, members in files:
             path = folder / place / "2025-10" / name
             if path.suffix == ".zip":
                 write_zip(path, members)
