@@ -24,6 +24,7 @@ The way of one event's cents, from the CSV to the report:
     imports/event_files.py      events to events.parquet, and their exact sums of a day
                                 (sql/events/daily.sql) to daily.parquet
     settlement/inputs.py        does its file count for the month?
+    settlement/overlaps.py      does the event stand in another file, too?
     settlement/settlement.py    its sums of a day come back from S3, and then
     settlement/allocation.py    run through the rule, a statement a step:
         sql/events/month_events.sql           the sums of the month, meters' among them
@@ -33,6 +34,7 @@ The way of one event's cents, from the CSV to the report:
         sql/allocation/site_months.sql        the site's exact month (5, 6)
         core/money.py                         whole cents that add up (8)
         sql/allocation/site_statements.sql    the fee, and what is left (9, 10)
+    settlement/completeness.py  what the month lacks
     settlement/reports.py       cents to AUD, and the report
     publication/revisions.py    the report to reports/<month>/<vpp>.json
 
