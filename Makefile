@@ -18,7 +18,7 @@ help: ## List the targets
 
 setup: .venv/ready ## Make the environment in .venv (a minute or two the first time)
 
-demo: .venv/ready ## Settle four months of the demo data with embedded S3 and Prefect
+demo: .venv/ready ## Settle five months of the demo data with embedded S3 and Prefect
 	@$(BIN)/python -m flows.commands.demo
 
 up: .venv/ready ## Start the whole stack on this machine; Ctrl-C ends it

@@ -1,4 +1,7 @@
-"""Write the set that the demo settles: a registry and four months of events, all made up.
+"""Write the set that the demo settles: a registry and five months of data, all made up.
+
+June to September 2025 are events. From October on every second site has a meter instead: NEM12
+files of what it charged and discharged, which are settled at the market's prices.
 
 Everything is drawn from `SEED`, so a rerun writes the same bytes. Each price and each site's day
 has a generator of its own, seeded by what it is for: adding a site changes no other site's days,
@@ -12,15 +15,18 @@ import gzip
 import io
 import json
 import sys
+import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 SEED = 20250601
-DAYS = [date(2025, 6, 1) + timedelta(days=at) for at in range(122)]  # June to September
+DAYS = [date(2025, 6, 1) + timedelta(days=at) for at in range(153)]  # June to October
+METERED_DAYS = DAYS[122:]  # October
 SITES_PER_VPP = 18
 
 # fmt: off
@@ -70,6 +76,17 @@ ODD_GOOD_FIELDS: dict[str, tuple[str | None, ...]] = {
     "EVENT_TYPE": ("CHARGE", "discharge", "DisCharge", '"Discharge"'),
     "ENERGY": (" 0.845 ", "0", '"0.6"'),
     "TARIFF": (" 27.31", "-0.5 ", "24")}
+
+# Minutes of a meter's intervals where they are not 30.
+INTERVAL_MINUTES = {(SYDNEY, 2): 5, (SYDNEY, 4): 5, (BRISBANE, 4): 15}
+CHANNELS = {"E1": "Charge", "B1": "Discharge"}
+# One of each of what meter data providers send, by VPP, number of the site, and day.
+WATT_HOURS = (BRISBANE, 8)
+MISSING = (BRISBANE, 12, date(2025, 10, 9))
+SENT_AGAIN = (HUNTER, 2, date(2025, 10, 14))
+SUBSTITUTED = (NEWCASTLE, 4, date(2025, 10, 21))
+EXCHANGED = (NEWCASTLE, 10, date(2025, 10, 16))
+EXCHANGE_HOUR = 11
 # fmt: on
 
 
@@ -91,6 +108,18 @@ class Event(NamedTuple):
     event_type: str
     energy_kwh: str
     tariff_cents_per_kwh: str
+
+
+class Reading(NamedTuple):
+    """One day of one channel of a meter: Wh by interval, with its quality and version."""
+
+    site: Site
+    suffix: str
+    serial: str
+    day: date
+    wh: list[int]
+    quality: str
+    version: datetime
 
 
 def slug(name: str) -> str:
@@ -150,6 +179,16 @@ def registry(sites: list[Site]) -> Iterator[dict[str, str | None]]:
     yield change("update-vpp", "2025-08-12", vpp=slug(SYDNEY), daily_fee_aud="0.30")
     yield change("assign-site", "2025-08-20", nmi=leaves.nmi, vpp=None)
     yield change("remove-battery", "2025-09-11", serial=removed)
+    for site in filter(is_metered, sites):
+        # The NMIs of two VPPs are from no block of AEMO's list, so that their region is said.
+        region = {} if site.nmi[0] in "NQ" else {"region": "NSW1"}
+        since = METERED_DAYS[0].isoformat()
+        yield change("update-site", since, nmi=site.nmi, **region, basis="meter")
+
+
+def is_metered(site: Site) -> bool:
+    """Say whether a site has a meter from October on."""
+    return site.number % 2 == 0
 
 
 def price(region: str, moment: datetime) -> str:
@@ -221,6 +260,125 @@ def dirty_csv(late: list[Event]) -> str:
     return "\n".join((",".join(rows[0]), *lines[:20], "", *lines[20:], "", "", ""))
 
 
+def wh_by_interval(site: Site, day: date, event_type: str) -> list[int]:
+    """Return what a meter counts of a day's events, in Wh by interval."""
+    minutes = minutes_of(site)
+    wh = [0] * (1440 // minutes)
+    for event in events_of(site, day):
+        if event.event_type == event_type:
+            at = (event.moment.hour * 60 + event.moment.minute) // minutes
+            wh[at] += int(Decimal(event.energy_kwh) * 1000)
+    return wh
+
+
+def minutes_of(site: Site) -> int:
+    """Return the length of a meter's intervals."""
+    return INTERVAL_MINUTES.get((site.vpp, site.number), 30)
+
+
+def readings_of(site: Site, day: date, suffix: str) -> Iterator[Reading]:
+    """Yield what is sent of a channel's day: mostly one reading; two of the day of an exchange."""
+    place, event_type = (site.vpp, site.number, day), CHANNELS[suffix]
+    sent = datetime.combine(day + timedelta(days=1), time(1))
+    serial = f"M{site.nmi[2:]}"
+    if place == MISSING:
+        return
+    wh = wh_by_interval(site, day, event_type)
+    if place == SENT_AGAIN:  # what is estimated is the day before
+        estimate = wh_by_interval(site, day - timedelta(days=1), event_type)
+        yield Reading(site, suffix, serial, day, estimate, "E52", sent)
+        yield Reading(site, suffix, serial, day, wh, "A", sent + timedelta(days=20))
+    elif place == SUBSTITUTED:  # by the same day of the week before
+        week_before = wh_by_interval(site, day - timedelta(days=7), event_type)
+        yield Reading(site, suffix, serial, day, week_before, "S14", sent)
+    elif place == EXCHANGED:
+        at = EXCHANGE_HOUR * 60 // minutes_of(site)
+        after = len(wh) - at
+        yield Reading(site, suffix, serial, day, [*wh[:at], *[0] * after], "A", sent)
+        yield Reading(site, suffix, f"{serial}N", day, [*[0] * at, *wh[at:]], "A", sent)
+    else:
+        is_new = place[:2] == EXCHANGED[:2] and day > EXCHANGED[2]
+        yield Reading(site, suffix, f"{serial}N" if is_new else serial, day, wh, "A", sent)
+
+
+def nem12(readings: Iterable[Reading]) -> str:
+    """Return a NEM12 file of readings: a 200 row for each channel and meter, with its days."""
+    channels: defaultdict[tuple[str, str, str], list[Reading]] = defaultdict(list)
+    for reading in readings:
+        channels[reading.site.nmi, reading.suffix, reading.serial].append(reading)
+    created = max(reading.version for days in channels.values() for reading in days)
+    lines = [f"100,NEM12,{created:%Y%m%d%H%M},DEMOMDP,DEMOFRMP"]
+    for (nmi, suffix, serial), days in channels.items():
+        site = days[0].site
+        is_wh = (site.vpp, site.number) == WATT_HOURS
+        unit, minutes = "Wh" if is_wh else "kWh", minutes_of(site)
+        lines.append(f"200,{nmi},B1E1,{suffix},{suffix},N1,{serial},{unit},{minutes},")
+        for reading in days:
+            # A zero is written short, since most values are zero and the set is to be small.
+            kwh = (f"{wh // 1000}.{wh % 1000:03d}" if wh else "0" for wh in reading.wh)
+            values = ",".join(map(str, reading.wh) if is_wh else kwh)
+            version = f"{reading.version:%Y%m%d%H%M%S}"
+            lines.append(f"300,{reading.day:%Y%m%d},{values},{reading.quality},,,{version},")
+    return "\n".join((*lines, "900", ""))
+
+
+def meter_files(sites: list[Site]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield name and members of each file of meter data; one that is no zip has one member."""
+    readings: defaultdict[str, list[Reading]] = defaultdict(list)
+    for site in filter(is_metered, sites):
+        for suffix in CHANNELS:
+            for day in METERED_DAYS:
+                for reading in readings_of(site, day, suffix):
+                    is_late = reading.version.month != (day + timedelta(days=1)).month
+                    readings["late" if is_late else site.vpp].append(reading)
+    for vpp in (HUNTER, NEWCASTLE):
+        yield f"{slug(vpp)}.csv", {"": nem12(readings[vpp])}
+    yield f"{slug(SYDNEY)}.csv.gz", {"": nem12(readings[SYDNEY])}
+    first, second = (
+        nem12(reading for reading in readings[BRISBANE] if (reading.day.day <= 15) == is_first)
+        for is_first in (True, False)
+    )
+    yield f"{slug(BRISBANE)}.zip", {"days-1-to-15.csv": first, "days-16-to-31.csv": second}
+    yield "sent-again.csv", {"": nem12(readings["late"])}
+
+
+def price_files() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield name and members of each price file: PRICE_AND_DEMAND of NSW1, TRADINGPRICE of QLD1."""
+    five_minutes = timedelta(minutes=5)
+    ends = [
+        datetime.combine(day, time()) + number * five_minutes
+        for day in METERED_DAYS
+        for number in range(1, 289)
+    ]
+    rows = [
+        f"NSW1,{end:%Y/%m/%d %H:%M:%S},7000.00,{rrp('NSW', end - five_minutes)},TRADE"
+        for end in ends
+    ]
+    head = "REGION,SETTLEMENTDATE,TOTALDEMAND,RRP,PERIODTYPE"
+    name = "PRICE_AND_DEMAND_202510_NSW1"
+    yield f"{name}.zip", {f"{name}.csv": "\n".join((head, *rows, ""))}
+    rows = []
+    for end in ends:
+        begin = end - five_minutes
+        period = (begin.hour * 60 + begin.minute) // 5 + 1
+        times = f"{end:%Y/%m/%d %H:%M:%S},1,QLD1,{period}"
+        rows.append(f"D,TRADING,PRICE,3,{times},{rrp('QLD', begin)},{begin:%Y/%m/%d %H:%M:%S},FIRM")
+    head = "SETTLEMENTDATE,RUNNO,REGIONID,PERIODID,RRP,LASTCHANGED,PRICE_STATUS"
+    lines = (
+        "C,DEMO,DVD_TRADINGPRICE,DEMO,PUBLIC,2025/11/07,15:00:00,1,MONTHLY_ARCHIVE,1",
+        f"I,TRADING,PRICE,3,{head}",
+        *rows,
+        f'C,"END OF REPORT",{len(rows) + 3}',
+    )
+    name = "PUBLIC_DVD_TRADINGPRICE_202510010000"
+    yield f"{name}.zip", {f"{name}.CSV": "\n".join((*lines, ""))}
+
+
+def rrp(region: str, moment: datetime) -> Decimal:
+    """Return the market's price of the five minutes that begin at a moment, in AUD per MWh."""
+    return (Decimal(price(region, moment)) * 10).quantize(Decimal("0.01"))
+
+
 def write(path: Path, text: str) -> None:
     """Write a file, compressed if its name says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,12 +391,23 @@ def write(path: Path, text: str) -> None:
             archive.write(text.encode())
 
 
-def main(folder: Path) -> None:
-    """Write `registry.jsonl` and `events/` into the folder."""
-    sites = [make_site(vpp, at + 1) for vpp in VPPS for at in range(SITES_PER_VPP)]
-    write(folder / "registry.jsonl", "".join(f"{json.dumps(row)}\n" for row in registry(sites)))
+def write_zip(path: Path, members: dict[str, str]) -> None:
+    """Write a zip of texts by name; its members carry no time, so that it is the same each time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name), text.encode(), zipfile.ZIP_DEFLATED, 9)
 
-    events = [event for day in DAYS for site in sites for event in events_of(site, day)]
+
+def write_events(folder: Path, sites: list[Site]) -> None:
+    """Write all event files: those of each month, and September's late one."""
+    events = [
+        event
+        for day in DAYS
+        for site in sites
+        if not (is_metered(site) and day in METERED_DAYS)
+        for event in events_of(site, day)
+    ]
     # The late rows are missing from their week's file, as they would be. Some of them are damaged.
     september = [event for event in events if event.moment.month == 9]
     damaged = september[150::170]
@@ -254,8 +423,22 @@ def main(folder: Path) -> None:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write(folder / "events" / name, text.getvalue())
-    write(folder / "events" / "2025-09" / "late-corrections.csv", dirty_csv(late))
+        write(folder / name, text.getvalue())
+    write(folder / "2025-09" / "late-corrections.csv", dirty_csv(late))
+
+
+def main(folder: Path) -> None:
+    """Write `registry.jsonl`, `events/`, `meter-data/` and `prices/` into the folder."""
+    sites = [make_site(vpp, at + 1) for vpp in VPPS for at in range(SITES_PER_VPP)]
+    write(folder / "registry.jsonl", "".join(f"{json.dumps(row)}\n" for row in registry(sites)))
+    write_events(folder / "events", sites)
+    for place, files in (("meter-data", meter_files(sites)), ("prices", price_files())):
+        for name, members in files:
+            path = folder / place / "2025-10" / name
+            if path.suffix == ".zip":
+                write_zip(path, members)
+            else:
+                write(path, members[""])
 
 
 if __name__ == "__main__":

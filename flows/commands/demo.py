@@ -1,8 +1,9 @@
 """The whole thing on this machine: `make demo`.
 
 Starts an embedded S3 and a temporary Prefect server, loads the data set of `data/demo`, settles
-2025-09, backfills the three months before, and prints the results. Nothing is left running;
-a copy of what was published is left in `build/demo`, replaced at each run.
+2025-09, backfills the three months before, settles 2025-10, of which half is meter data, and prints
+the results. Nothing is left running; a copy of what was published is left in `build/demo`, replaced
+at each run.
 """
 
 import json
@@ -16,7 +17,10 @@ from typing import Any
 from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
+from tasks.core.report import Report
+from tasks.core.run_record import SettledRunRecord, parse_run_record
 from tasks.core.settings import Settings
+from tasks.imports.catalog import KINDS
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tasks.io.workspace import workspace
@@ -26,6 +30,7 @@ DATA = ROOT / "data" / "demo"
 COPY = ROOT / "build" / "demo"
 MONTH = "2025-09"
 EARLIER = ("2025-06", "2025-08")
+METERED = "2025-10"
 
 _started = time.monotonic()
 
@@ -47,9 +52,10 @@ def table(head: list[str], body: list[list[Any]]) -> None:
 
 
 def load(store: ObjectStore) -> None:
-    """Put the data set where an operator's systems would: event files, and a file of changes."""
-    for path in sorted((DATA / "events").rglob("*.csv*")):
-        store.upload(path, f"events/{path.relative_to(DATA / 'events').as_posix()}")
+    """Put the data set where an operator's systems would: the inbox, and a file of changes."""
+    for kind in KINDS:
+        for path in sorted((DATA / kind.folder).rglob("*.*")):
+            store.upload(path, path.relative_to(DATA).as_posix())
     store.upload(DATA / "registry.jsonl", "registry/uploads/demo.jsonl")
 
 
@@ -107,8 +113,44 @@ def show(store: ObjectStore, runs: list[list[Any]]) -> None:
             for site in record["unassigned"]
         ],
     )
+    show_meters(store)
     print("Run history, as Prefect has it\n")
     table(["run", "state", "seconds"], runs)
+
+
+def show_meters(store: ObjectStore) -> None:
+    """Print what of a month came from meters, what is missing of it, and what was sent again."""
+    reports = [
+        Report.model_validate_json(store.read(version.key)[0])  # type: ignore[index]
+        for version in store.versions(f"reports/{METERED}/")
+        if version.key.count("/") == 2
+    ]
+    print(f"{METERED}: half of the sites are settled from their meters, at the market's prices\n")
+    body: list[list[Any]] = []
+    for report in reports:
+        meters = [site for site in report.sites.values() if site.basis == "meter"]
+        body.append(
+            [
+                report.vpp,
+                len(report.sites) - len(meters),
+                len(meters),
+                sum(site.intervals_expected or 0 for site in meters),
+                sum(site.intervals_missing or 0 for site in meters),
+            ]
+        )
+    head = ["VPP", "basis events", "basis meter", "intervals expected", "missing"]
+    table(head, body)
+    [version] = store.versions(f"runs/{METERED}/")
+    record = parse_run_record(store.read(version.key)[0])  # type: ignore[index]
+    assert isinstance(record, SettledRunRecord) and record.readings  # the demo settles it
+    for of_vpp in record.missing_intervals:
+        for site in of_vpp.sites:
+            days = ", ".join(map(str, site["days"]))
+            print(f"Missing: {site['missing']} intervals of {site['nmi']} on {days}")
+    print(
+        f"Sent again: {record.readings.superseded} of {record.readings.rows:,} days of a channel. "
+        "The latest version counts, and replaces the whole day.\n"
+    )
 
 
 def keep(store: ObjectStore) -> None:
@@ -145,6 +187,8 @@ def main() -> None:
         settle_month(MONTH)
         say(f"{MONTH} is settled; backfilling {EARLIER[0]} to {EARLIER[1]}")
         backfill(*EARLIER)
+        say(f"settling {METERED}: NEM12 meter data and market prices, beside events")
+        settle_month(METERED)
         say("done")
         keep(store)
         show(store, _runs())

@@ -111,7 +111,8 @@ def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
     for change in changes:
         kind, id = change.entity()
         if kind == "site" and id != case.nmi:
-            others |= {id.casefold(), getattr(change, "address", id).casefold()}
+            # An update may leave the address as it is; then it is None.
+            others |= {id.casefold(), (getattr(change, "address", None) or id).casefold()}
     others -= {case.nmi.casefold()}
     items = [item for day in case.days for item in day.items]
     intervals = [item for item in items if isinstance(item, Interval)]

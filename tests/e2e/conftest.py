@@ -28,7 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def settled(stack: Stack) -> str:
-    """Settle the demo's last month, as the first run there is; return the run's id."""
+    """Settle the demo's September, as the first run there is; return the run's id."""
     run = stack.run("settle-month", {"month": MONTH})
     stack.completed(run)
     return run

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from flows.commands.demo import DATA, load
 from tasks.core import report, run_record
 from tasks.core.change_file import read_changes
 from tasks.io.embedded_s3 import embedded_s3
@@ -12,17 +13,20 @@ from tests.through_s3 import Place
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
-MONTHS = ("2025-06", "2025-07", "2025-08", "2025-09")
+MONTHS = ("2025-06", "2025-07", "2025-08", "2025-09", "2025-10")
+
+
+def load_demo(place: Place) -> None:
+    """Put the demo's files into the inbox, and its changes into the registry."""
+    load(place.store)
+    changes = read_changes((DATA / "registry.jsonl").read_bytes())
+    append_changes(place.store, place.settings, changes, "test")
 
 
 def demo_reports() -> dict[str, bytes]:
     """Settle the demo data; return each report's bytes by file name."""
     place = Place()
-    data = ROOT / "data" / "demo"
-    changes = read_changes((data / "registry.jsonl").read_bytes())
-    append_changes(place.store, place.settings, changes, "test")
-    for path in sorted((data / "events").rglob("*.csv*")):
-        place.store.upload(path, f"events/{path.relative_to(data / 'events').as_posix()}")
+    load_demo(place)
     return {
         f"{month}-{settled.settlement.vpp_id}.json": settled.to_bytes()
         for month in MONTHS
