@@ -1,6 +1,7 @@
 """What people see who open a page by its link: on a phone, on a desk, in the dark, on paper."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ PROBLEMS = """() => {
 }"""
 
 
+def link_of(stack: Stack, run: str) -> str:
+    """Return the link that a run ends with."""
+    [artifact] = stack.artifacts("download", run)
+    [url] = re.findall(r"\]\((http.+)\)", artifact["data"])
+    return str(url)
+
+
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     required("chromium", CHROMIUM.exists())
@@ -81,7 +89,7 @@ def links(stack: Stack, settled: str) -> dict[str, str]:
     one = {"vpp": VPP, "month": MONTH, "nmi": NMI}
     runs = [stack.run("make-statements", {"month": MONTH}), stack.run("site-statement", one)]
     stack.completed(*runs)
-    index, site = (state["message"] for state in stack.ended(*runs))
+    index, site = (link_of(stack, run) for run in runs)
     month, store = Month.parse(MONTH), stack.store()
     of_vpp = f"statements/{month}/{VPP}/r1.html"
     return {

@@ -157,6 +157,15 @@ CALLS = [
     Call(5, "watch-months", {}, {}, "", "nobody"),  # it has no parameters
     Call(5, "list-months", {}, {}, "", "nobody"),
     Call(5, "list-registry", {"day": "2025-09-30"}, {"day": "30/09/2025"}, "day", "flow"),
+    Call(6, "make-statements", {"month": MONTH}, {"month": "2025-9"}, "month", "server"),
+    Call(
+        6,
+        "site-statement",
+        {"vpp": VPP, "month": MONTH, "nmi": SITE},
+        {"vpp": VPP, "month": MONTH, "nmi": "123"},
+        "nmi",
+        "flow",
+    ),
     Call(6, "close-month", {"month": MONTH}, {"month": MONTH, "expect": ""}, "expect", "server"),
     Call(
         7,
