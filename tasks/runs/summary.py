@@ -194,7 +194,7 @@ def show_settlement(run: Run) -> None:
         *_assumed(run),
         "| VPP | sites | total revenue | VPP total | sites after fees | revision | changed |",
         "|---|--:|--:|--:|--:|--:|---|",
-        *(_report_row(run.store, report) for report in record.reports or []),
+        *map(_report_row, record.reports or []),
     ]
     if is_preview and record.digest:
         lines += [
@@ -242,12 +242,11 @@ def _assumed(run: Run) -> list[str]:
     return [*lines, ""]
 
 
-def _report_row(store: ObjectStore, report: ReportOutcome) -> str:
+def _report_row(report: ReportOutcome) -> str:
+    """Return a report's row, without a link: whoever may see this can ask for one."""
     totals = report.totals
-    link = store.link("get_object", report.key, store.settings.presign_seconds)
-    name = plain(report.name)
     return (
-        f"| {name if report.outcome == 'preview' else f'[{name}]({link})'} | {report.sites} "
+        f"| {plain(report.name)} | {report.sites} "
         f"| {totals['total_revenue']:,.2f} | {totals['vpp_total_revenue']:,.2f} "
         f"| {totals['site_total_revenue_after_fees']:,.2f} | {report.revision} "
         f"| {plain('; '.join(report.changed)) or 'unchanged'} |"
