@@ -25,6 +25,7 @@ The way of one event's cents, from the CSV to the report:
     imports/event_files.py      events to events.parquet, and their exact sums of a day
                                 (sql/events/daily.sql) to daily.parquet
     settlement/inputs.py        does its file count for the month?
+    settlement/rejected_rows.py what of it is rejected, and which events count in its place
     settlement/overlaps.py      does the event stand in another file, too?
     settlement/settlement.py    its sums of a day come back from S3, and then
     settlement/allocation.py    run through the rule, a statement a step:

@@ -119,7 +119,7 @@ def read_lines(text: Iterable[str]) -> list[Line]:
     return lines
 
 
-def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step]:
+def plan(lines: list[Line], registry: Registry, charge_events: str, timezone: str) -> list[Step]:
     """Turn lines into steps, trying each change on the registry as the lines before left it.
 
     Raises:
@@ -136,7 +136,7 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
                 steps.append(Step(line, [], file=file))
             elif line.command == "create report":
                 vpp, month = line.fields
-                of_month = Month.parse(month)
+                of_month = Month.parse_begun(month, timezone)
                 steps.append(Step(line, [], report=(registry.vpp_id(vpp, of_month), of_month)))
             else:
                 changes = _CREATES[line.command](registry, line.fields, charge_events)
@@ -220,7 +220,7 @@ def run(
     """Carry out the lines; yield each report."""
     registry = read_registry(store, settings)
     names: dict[tuple[str, Path], str] = {}
-    for step in plan(lines, registry, charge_events):
+    for step in plan(lines, registry, charge_events, settings.timezone):
         if step.file:
             _import(store, settings, step.line, step.file, names)
         elif step.report:

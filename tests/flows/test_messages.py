@@ -336,6 +336,21 @@ def test_every_flow_says_what_is_wrong_with_its_parameters(deployment: dict[str,
         ),
         ({"what_if": [{}]}, "what_if.0.vpp: must be given"),
         ({"as_of": "soon"}, "as_of: Input should be a valid datetime"),
+        ({"as_of": "0001-01-01T00:00:00Z"}, "as_of: must be a moment from 1901 to now"),
+        ({"as_of": "9999-12-31T23:59:59Z"}, "as_of: must be a moment from 1901 to now"),
+        (
+            {"month": "1066-10"},
+            "month: 1066-10 must be a month from 1998-12, when the market began",
+        ),
+        (
+            {"month": "2999-12"},
+            "month: 2999-12 must be a month from 1998-12, when the market began",
+        ),
+        ({"vpps": ["a"] * 100_000}, "vpps: must have at most 1000 entries, not 100000"),
+        (
+            {"what_if": [{"vpp": "a"}] * 10_000},
+            "what_if: must have at most 100 entries, not 10000",
+        ),
         (
             {"month": "x", "preview": "x"},
             "month: 'x' is not a month; write it as YYYY-MM, like 2025-09; "
