@@ -4,7 +4,8 @@ One rule: a room imports only rooms above it in this list, or beside it on its f
 S3 is written by one room alone. A test proves both.
 
     core/         nouns and exact arithmetic: no S3, no database, no Prefect
-    io/           edges without business: S3, DuckDB, the registry's log      registry/
+    io/           edges without business: S3, DuckDB, templates, the         registry/
+                  registry's log
     imports/      an inbox object becomes typed rows, rejected rows, and a    imports/
                   row of the catalog
     settlement/   the month's inputs become reports                           rejected/
