@@ -539,7 +539,7 @@ class Registry:
             name = self._names(id)[0]
             raise Refused(
                 f"name: {shown(change.name)} would get the id {id}, which VPP {shown(name)} has; "
-                "choose another name, or use update-vpp to change that VPP"
+                f"choose another name, or {shown(name)} to change that VPP"
             )
 
     def _check_name(self, id: str, name: str) -> None:

@@ -292,7 +292,7 @@ REFUSED: list[tuple[Json, str]] = [
     (
         vpp("TEST  VPP (one)"),
         "name: 'TEST  VPP (one)' would get the id test-vpp-one, which VPP 'Test VPP One' "
-        "has; choose another name, or use update-vpp to change that VPP",
+        "has; choose another name, or 'Test VPP One' to change that VPP",
     ),
     (
         vpp("TEST VPP ONE", vpp="other"),
