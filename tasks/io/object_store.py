@@ -71,6 +71,7 @@ class ObjectStore:
         self._failures = Failures(
             self.client, settings.s3_connect_seconds, settings.s3_read_seconds
         )
+        self.bytes_streamed = 0  # by all threads together, for people who wait
         self._date: str | None = None
         self.client.meta.events.register("after-call.s3", self._note_date)
 
@@ -164,6 +165,7 @@ class ObjectStore:
                 )
                 for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                     offset += len(chunk)
+                    self.bytes_streamed += len(chunk)
                     broken = 0
                     yield chunk
                     last = monotonic()
