@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -9,7 +10,9 @@ from typing import cast
 import polars as pl
 from polars._typing import PolarsDataType
 
+from tasks.core.errors import Unreadable
 from tasks.imports.event_rows import OPEN
+from tasks.imports.limits import MOST_REJECTED_BYTES
 from tasks.imports.rejected_id import content_of
 from tasks.imports.scan import key_of, scan_fields, scan_lines
 from tasks.imports.spool import COLUMNS, REJECTED_ID, SpoolFile
@@ -32,19 +35,42 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 
 
 def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
-    """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
+    """Write `rejected.csv` (REJECTED_SCHEMA), in file order.
+
+    Raises:
+        Unreadable: there is too much in the rejected rows.
+    """
+    size = _Size()
     rejected = faults.filter(pl.col("reason") != OPEN)
     parts = [
         scan_lines(file).map_batches(
-            _rejected_of(file, of_file), schema=REJECTED_SCHEMA, streamable=True
+            _rejected_of(file, of_file, size), schema=REJECTED_SCHEMA, streamable=True
         )
         for number, file in enumerate(files)
         if not (of_file := rejected.filter(pl.col("file") == number)).is_empty()
     ]
     pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
+    if size.is_beyond:
+        raise Unreadable(
+            f"its {rejected.height:,} rejected rows have more than {MOST_REJECTED_BYTES >> 20} MB "
+            "together; correct the file, or split it to see each row"
+        )
 
 
-def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
+@dataclass
+class _Size:
+    """How many bytes the rejected rows have together; other threads add to it."""
+
+    bytes: int = 0
+
+    @property
+    def is_beyond(self) -> bool:
+        return self.bytes > MOST_REJECTED_BYTES
+
+
+def _rejected_of(
+    file: SpoolFile, faults: pl.DataFrame, size: _Size
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """Return a function that finds the rejected rows among lines of a spool file (row, line)."""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
 
@@ -52,9 +78,10 @@ def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFram
         first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
         after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
         of_batch = faults[first:after]
-        if of_batch.is_empty():
+        if of_batch.is_empty() or size.is_beyond:
             return pl.DataFrame(schema=REJECTED_SCHEMA)
         as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
+        size.bytes += cast(int, as_they_were.str.len_bytes().sum())
         again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
         given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
         parsed = (
