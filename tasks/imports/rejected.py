@@ -1,11 +1,8 @@
 """What an import keeps of the rows that it rejects."""
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 from polars._typing import PolarsDataType
@@ -34,87 +31,80 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 }
 
 
+_PART_ROWS = 50_000
+
+
 def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
     """Write `rejected.csv` (REJECTED_SCHEMA), in file order.
+
+    Not in Polars' threads: parsing in one of them waits for another, and with two imports at once
+    all of them waited.
 
     Raises:
         Unreadable: there is too much in the rejected rows.
     """
-    size = _Size()
     rejected = faults.filter(pl.col("reason") != OPEN)
-    parts = [
-        scan_lines(file).map_batches(
-            _rejected_of(file, of_file, size), schema=REJECTED_SCHEMA, streamable=True
-        )
-        for number, file in enumerate(files)
-        if not (of_file := rejected.filter(pl.col("file") == number)).is_empty()
-    ]
-    pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
-    if size.is_beyond:
+    with path.open("wb") as written:
+        pl.DataFrame(schema=REJECTED_SCHEMA).write_csv(written)
+        for number, file in enumerate(files):
+            of_file = rejected.filter(pl.col("file") == number)
+            if of_file.is_empty():
+                continue
+            lines = _lines(file, of_file)
+            for start in range(0, of_file.height, _PART_ROWS):
+                part = _rejected(file, of_file[start : start + _PART_ROWS], lines[start:])
+                part.write_csv(written, include_header=False)
+
+
+def _lines(file: SpoolFile, faults: pl.DataFrame) -> pl.Series:
+    """Return the lines of faults, by way of the disk: views of them would hold the whole file."""
+    path = file.path.with_suffix(".rejected")
+    rows = faults.lazy().select("row")
+    scan_lines(file).join(rows, on="row", how="semi").sink_parquet(path, compression="lz4")
+    size = pl.scan_parquet(path).select(pl.col("line").str.len_bytes().sum())
+    if size.collect(engine="streaming").item() > MOST_REJECTED_BYTES:
         raise Unreadable(
-            f"its {rejected.height:,} rejected rows have more than {MOST_REJECTED_BYTES >> 20} MB "
+            f"its {faults.height:,} rejected rows have more than {MOST_REJECTED_BYTES >> 20} MB "
             "together; correct the file, or split it to see each row"
         )
+    return pl.read_parquet(path).sort("row")["line"]
 
 
-@dataclass
-class _Size:
-    """How many bytes the rejected rows have together; other threads add to it."""
-
-    bytes: int = 0
-
-    @property
-    def is_beyond(self) -> bool:
-        return self.bytes > MOST_REJECTED_BYTES
-
-
-def _rejected_of(
-    file: SpoolFile, faults: pl.DataFrame, size: _Size
-) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return a function that finds the rejected rows among lines of a spool file (row, line)."""
+def _rejected(file: SpoolFile, faults: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
+    """Return rejected rows as REJECTED_SCHEMA has them; `lines` begins with theirs."""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
-
-    def rejected(lines: pl.DataFrame) -> pl.DataFrame:
-        first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
-        after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
-        of_batch = faults[first:after]
-        if of_batch.is_empty() or size.is_beyond:
-            return pl.DataFrame(schema=REJECTED_SCHEMA)
-        as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
-        size.bytes += cast(int, as_they_were.str.len_bytes().sum())
-        again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
-        given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
-        parsed = (
-            scan_fields(file, again)
-            .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
-            .collect()
+    as_they_were = lines.head(faults.height)
+    again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
+    given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
+    parsed = (
+        scan_fields(file, again)
+        .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
+        .collect()
+    )
+    assert faults.height == parsed.height == as_they_were.len()
+    return (
+        pl.concat([faults, parsed], how="horizontal")
+        .with_columns(as_it_was=as_they_were, content=_contents(faults, parsed, as_they_were))
+        .select(
+            key_of(file),
+            "line",
+            "reason",
+            _at_stake(),
+            "day",
+            pl.when(pl.col("given_id").str.strip_chars() != "")
+            .then(pl.col("given_id").str.strip_chars())
+            .alias("given_id"),
+            "content",
+            # In a row with too many fields, which one is which cannot be known.
+            *(
+                pl.when(pl.col("reason") != "fields")
+                .then(pl.col(name).str.strip_chars())
+                .name.replace("text_", "")
+                for name in fields
+            ),
+            pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
         )
-        assert of_batch.height == parsed.height == as_they_were.len()
-        return (
-            pl.concat([of_batch, parsed], how="horizontal")
-            .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
-            .select(
-                key_of(file),
-                "line",
-                "reason",
-                _at_stake(),
-                "day",
-                pl.when(pl.col("given_id").str.strip_chars() != "")
-                .then(pl.col("given_id").str.strip_chars())
-                .alias("given_id"),
-                "content",
-                # In a row with too many fields, which one is which cannot be known.
-                *(
-                    pl.when(pl.col("reason") != "fields")
-                    .then(pl.col(name).str.strip_chars())
-                    .name.replace("text_", "")
-                    for name in fields
-                ),
-                pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
-            )
-        )
-
-    return rejected
+    )
 
 
 def _contents(rejected: pl.DataFrame, fields: pl.DataFrame, rows: pl.Series) -> pl.Series:
