@@ -3,6 +3,7 @@
 import io
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 from polars._typing import PolarsDataType
@@ -31,49 +32,41 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 }
 
 
-_PART_ROWS = 50_000
-
-
 def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
     """Write `rejected.csv` (REJECTED_SCHEMA), in file order.
-
-    Not in Polars' threads: parsing in one of them waits for another, and with two imports at once
-    all of them waited.
 
     Raises:
         Unreadable: there is too much in the rejected rows.
     """
-    rejected = faults.filter(pl.col("reason") != OPEN)
-    with path.open("wb") as written:
-        pl.DataFrame(schema=REJECTED_SCHEMA).write_csv(written)
+    bytes_left = MOST_REJECTED_BYTES
+    with path.open("wb") as csv:
+        pl.DataFrame(schema=REJECTED_SCHEMA).write_csv(csv)
         for number, file in enumerate(files):
-            of_file = rejected.filter(pl.col("file") == number)
-            if of_file.is_empty():
-                continue
-            lines = _lines(file, of_file)
-            for start in range(0, of_file.height, _PART_ROWS):
-                part = _rejected(file, of_file[start : start + _PART_ROWS], lines[start:])
-                part.write_csv(written, include_header=False)
+            of_file = faults.filter((pl.col("file") == number) & (pl.col("reason") != OPEN))
+            if of_file.height:
+                # A query may not wait for another one in the engine's own threads, or several of
+                # them wait for each other for ever; so no map_batches.
+                for lines in scan_lines(file).collect_batches():
+                    rows = _rejected_among(lines, file, of_file)
+                    bytes_left -= cast(int, rows["row"].str.len_bytes().sum())
+                    if bytes_left < 0:
+                        raise Unreadable(
+                            f"its {of_file.height:,} rejected rows have more than "
+                            f"{MOST_REJECTED_BYTES >> 20} MB together; correct the file, or split "
+                            "it to see each row"
+                        )
+                    rows.write_csv(csv, include_header=False)
 
 
-def _lines(file: SpoolFile, faults: pl.DataFrame) -> pl.Series:
-    """Return the lines of faults, by way of the disk: views of them would hold the whole file."""
-    path = file.path.with_suffix(".rejected")
-    rows = faults.lazy().select("row")
-    scan_lines(file).join(rows, on="row", how="semi").sink_parquet(path, compression="lz4")
-    size = pl.scan_parquet(path).select(pl.col("line").str.len_bytes().sum())
-    if size.collect(engine="streaming").item() > MOST_REJECTED_BYTES:
-        raise Unreadable(
-            f"its {faults.height:,} rejected rows have more than {MOST_REJECTED_BYTES >> 20} MB "
-            "together; correct the file, or split it to see each row"
-        )
-    return pl.read_parquet(path).sort("row")["line"]
-
-
-def _rejected(file: SpoolFile, faults: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
-    """Return rejected rows as REJECTED_SCHEMA has them; `lines` begins with theirs."""
+def _rejected_among(lines: pl.DataFrame, file: SpoolFile, faults: pl.DataFrame) -> pl.DataFrame:
+    """Return the rejected rows among lines of a spool file (row, line)."""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
-    as_they_were = lines.head(faults.height)
+    first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
+    after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
+    of_batch = faults[first:after]
+    if of_batch.is_empty():
+        return pl.DataFrame(schema=REJECTED_SCHEMA)
+    as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
     again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
     given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
     parsed = (
@@ -81,10 +74,10 @@ def _rejected(file: SpoolFile, faults: pl.DataFrame, lines: pl.Series) -> pl.Dat
         .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
         .collect()
     )
-    assert faults.height == parsed.height == as_they_were.len()
+    assert of_batch.height == parsed.height == as_they_were.len()
     return (
-        pl.concat([faults, parsed], how="horizontal")
-        .with_columns(as_it_was=as_they_were, content=_contents(faults, parsed, as_they_were))
+        pl.concat([of_batch, parsed], how="horizontal")
+        .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
         .select(
             key_of(file),
             "line",
