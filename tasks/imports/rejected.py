@@ -8,7 +8,9 @@ from typing import cast
 import polars as pl
 from polars._typing import PolarsDataType
 
+from tasks.core.errors import Unreadable
 from tasks.imports.event_rows import OPEN
+from tasks.imports.limits import MOST_REJECTED_BYTES
 from tasks.imports.rejected_id import content_of
 from tasks.imports.scan import key_of, scan_fields, scan_lines
 from tasks.imports.spool import COLUMNS, REJECTED_ID, SpoolFile
@@ -31,7 +33,12 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 
 
 def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
-    """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
+    """Write `rejected.csv` (REJECTED_SCHEMA), in file order.
+
+    Raises:
+        Unreadable: there is too much in the rejected rows.
+    """
+    bytes_left = MOST_REJECTED_BYTES
     with path.open("wb") as csv:
         pl.DataFrame(schema=REJECTED_SCHEMA).write_csv(csv)
         for number, file in enumerate(files):
@@ -41,6 +48,13 @@ def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> 
                 # them wait for each other for ever; so no map_batches.
                 for lines in scan_lines(file).collect_batches():
                     rows = _rejected_among(lines, file, of_file)
+                    bytes_left -= cast(int, rows["row"].str.len_bytes().sum())
+                    if bytes_left < 0:
+                        raise Unreadable(
+                            f"its {of_file.height:,} rejected rows have more than "
+                            f"{MOST_REJECTED_BYTES >> 20} MB together; correct the file, or split "
+                            "it to see each row"
+                        )
                     rows.write_csv(csv, include_header=False)
 
 
