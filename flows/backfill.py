@@ -10,13 +10,15 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.parameters import MonthText
+from flows.parameters import MonthText, VppNames
 from flows.settle import settle_month
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.words import count
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import passing_on, task_runner
+
+MOST_MONTHS = 120  # ten years; each is a flow run
 
 
 @flow(
@@ -27,7 +29,7 @@ from tasks.runs.flow_run import passing_on, task_runner
 def backfill(
     from_month: MonthText,
     to_month: MonthText,
-    vpps: list[str] = [],  # noqa: B006 (as in settle_month)
+    vpps: VppNames = [],  # noqa: B006 (as in settle_month)
 ) -> State[Any]:
     """Settle each month of a range.
 
@@ -39,10 +41,15 @@ def backfill(
     first, last = Month.parse(from_month), Month.parse(to_month)
     if last < first:
         raise Refused(f"from_month: {first} is after to_month, {last}; swap them")
+    months = list(first.until(last))
+    if len(months) > MOST_MONTHS:
+        raise Refused(
+            f"from_month: {first} to {last} are {len(months)} months; {MOST_MONTHS} at a time"
+        )
     outcomes: dict[str, str] = {}
     failures: list[str] = []
     with passing_on():
-        for month in first.until(last):
+        for month in months:
             state = settle_month(month=str(month), vpps=vpps, return_state=True)
             if state.is_completed():
                 settled: Any = state.result()

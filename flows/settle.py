@@ -20,7 +20,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows import story
-from flows.parameters import MonthOrEmpty
+from flows.parameters import MonthOrEmpty, VppNames
 from flows.watch import watch
 from tasks.core.change_fields import moment_of
 from tasks.core.errors import Refused
@@ -50,14 +50,14 @@ def _run_name() -> str:
 @flow(name="settle-month", flow_run_name=_run_name, task_runner=task_runner())
 def settle_month(
     month: MonthOrEmpty = "",
-    vpps: list[str] = [],  # noqa: B006 (Prefect copies it; a form of plain rows needs it)
+    vpps: VppNames = [],  # noqa: B006 (Prefect copies it; a form of plain rows needs it)
     as_of: datetime | None = None,
     max_rejected_percent: Annotated[float, Field(ge=0, le=100)] | None = None,
     allow_failed_imports: bool = False,
     allow_shared_rows: bool = False,
     allow_missing: bool = False,
     preview: bool = False,
-    what_if: list[WhatIf] = [],  # noqa: B006
+    what_if: Annotated[list[WhatIf], Field(max_length=100)] = [],  # noqa: B006
 ) -> State[Any]:
     """Settle a month: import what is new, allocate, check, publish.
 

@@ -37,10 +37,11 @@ from uuid import uuid4
 
 from flows import story
 from tasks.core import keys
+from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.core.registry import Change, Registry, parse_change
+from tasks.core.registry import Registry
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
@@ -119,7 +120,7 @@ def read_lines(text: Iterable[str]) -> list[Line]:
     return lines
 
 
-def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step]:
+def plan(lines: list[Line], registry: Registry, charge_events: str, timezone: str) -> list[Step]:
     """Turn lines into steps, trying each change on the registry as the lines before left it.
 
     Raises:
@@ -136,7 +137,7 @@ def plan(lines: list[Line], registry: Registry, charge_events: str) -> list[Step
                 steps.append(Step(line, [], file=file))
             elif line.command == "create report":
                 vpp, month = line.fields
-                of_month = Month.parse(month)
+                of_month = Month.parse_begun(month, timezone)
                 steps.append(Step(line, [], report=(registry.vpp_id(vpp, of_month), of_month)))
             else:
                 changes = _CREATES[line.command](registry, line.fields, charge_events)
@@ -220,7 +221,7 @@ def run(
     """Carry out the lines; yield each report."""
     registry = read_registry(store, settings)
     names: dict[tuple[str, Path], str] = {}
-    for step in plan(lines, registry, charge_events):
+    for step in plan(lines, registry, charge_events, settings.timezone):
         if step.file:
             _import(store, settings, step.line, step.file, names)
         elif step.report:

@@ -6,7 +6,7 @@ of then. So the log is read with the context IN_LOG, under which only its types 
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import Annotated, Any, Literal
@@ -157,6 +157,8 @@ _SENTENCES = {
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
     "less_than": "must be less than {lt}",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries, not {actual_length}",
     "decimal_max_places": "must have at most {decimal_places} decimals",
     "literal_error": "must be {expected}",
     "extra_forbidden": "is no field of {kind}; leave it out",
@@ -196,11 +198,11 @@ def moment_of(field: str, value: datetime | None, timezone: str) -> datetime | N
     """Return a moment with its offset, which is the market's where it has none.
 
     Raises:
-        Refused: nothing can have been recorded by then, or the calendar ends before.
+        Refused: nothing can have been recorded by then, or it is not yet.
     """
     if value is None:
         return None
     moment = value if value.tzinfo else value.replace(tzinfo=ZoneInfo(timezone))
-    if not FIRST_DAY.year < moment.year <= LAST_DAY.year:
-        raise Refused(f"{field}: must be a moment from {FIRST_DAY.year + 1} to {LAST_DAY.year}")
+    if not FIRST_DAY.year < moment.year <= LAST_DAY.year or moment > datetime.now(UTC):
+        raise Refused(f"{field}: must be a moment from {FIRST_DAY.year + 1} to now")
     return moment

@@ -4,7 +4,7 @@ import calendar
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tasks.core.errors import Refused
@@ -27,6 +27,21 @@ class Month:
         if not re.fullmatch(r"[12][0-9]{3}-(0[1-9]|1[0-2])", text):
             raise Refused(f"month: {text!r} is not a month; write it as YYYY-MM, like 2025-09")
         return cls(int(text[:4]), int(text[5:]))
+
+    @classmethod
+    def parse_begun(cls, text: str, timezone: str) -> "Month":
+        """Read `YYYY-MM`, of a month that a settlement can be about.
+
+        Raises:
+            Refused: it is no month, or one before the market, or one that has not begun.
+        """
+        month, running = cls.parse(text), cls.of(datetime.now(UTC), timezone)
+        if not MARKET_BEGINS <= month <= running:
+            raise Refused(
+                f"month: {month} must be a month from {MARKET_BEGINS}, when the market began, to "
+                f"the running one, {running}"
+            )
+        return month
 
     @classmethod
     def of(cls, moment: datetime, timezone: str) -> "Month":
@@ -65,3 +80,6 @@ class Month:
 
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.number:02d}"
+
+
+MARKET_BEGINS = Month(1998, 12)  # the NEM, on the 13th

@@ -206,6 +206,19 @@ class Report(_Model):
         """Name what the report says, whatever its revision number."""
         return sha256(self.revised(1).to_bytes()).hexdigest()
 
+    def is_alike(self, other: "Report") -> bool:
+        """Say whether another report says the same, but for revision and ETags of files."""
+        return self._without_etags() == other._without_etags()
+
+    def _without_etags(self) -> "Report":
+        rests_on = self.settlement
+        files = {
+            name: [file | {"etag": ""} for file in getattr(rests_on, name) or []]
+            for name in ("inputs", "meter_inputs", "price_inputs")
+        }
+        settlement = rests_on.model_copy(update=files | {"revision": 1})
+        return self.model_copy(update={"settlement": settlement})
+
     def to_bytes(self) -> bytes:
         """Return the report as it is published: JSON, UTF-8, two blanks of indentation."""
         return (self.model_dump_json(indent=2, exclude_none=True) + "\n").encode()

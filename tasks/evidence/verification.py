@@ -27,9 +27,9 @@ from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
 from tasks.settlement.allocation import EVENTS_SCHEMA, REJECTED_SCHEMA, RULE_VERSION
-from tasks.settlement.inputs import CORRECTIONS_SCHEMA, read_corrections, read_events
+from tasks.settlement.rejected_rows import CORRECTIONS_SCHEMA, read_corrections, read_events
 from tasks.settlement.reports import reports_on
-from tasks.settlement.settlement import Basis, allocated
+from tasks.settlement.settlement import Basis, open_allocation
 
 _SHOWN_DIFFERENCES = 5
 
@@ -209,7 +209,7 @@ def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.D
             list(record.rejected_by_site.items()), schema=REJECTED_SCHEMA, orient="row"
         ),
     )
-    return allocated(store, basis)
+    return open_allocation(store, basis)
 
 
 def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:

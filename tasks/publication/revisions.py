@@ -7,10 +7,10 @@ to settle again: so the newest inputs win. What is claimed is then written, once
 next run keeps; closing a month is refused while there are any.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import md5
 from threading import Lock
 from typing import Literal
@@ -21,7 +21,7 @@ from tasks.core.errors import LostRace, Refused
 from tasks.core.month import Month
 from tasks.core.month_record import LastSettlement, MonthRecord, Revision
 from tasks.core.report import Report
-from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
+from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord, SettlementFacts
 from tasks.io.object_store import ObjectStore
 from tasks.publication.published import PublishedMonth
 from tasks.publication.run_records import read_run_record, write_run_record
@@ -87,9 +87,12 @@ def draft_revisions(
         settlement: what was settled.
         run_record: the key of the run's record, which will name the inputs.
     """
-    record = _with_claims(store, published, settlement, run_record)
-    differences = _differences(store, published, record, settlement)
-    return Revisions(published, record, run_record, settlement.reports, differences)
+    with _earlier_settlements(store, published.month, settlement.facts) as earlier:
+        reports = _keep_current(store, published, settlement.reports, earlier)
+        settlement = replace(settlement, reports=reports)
+        record = _with_claims(store, published, settlement, run_record)
+        differences = _differences(store, published, record, settlement, earlier)
+    return Revisions(published, record, run_record, reports, differences)
 
 
 def publish(store: ObjectStore, revisions: Revisions, run_record: RunRecord) -> list[ReportOutcome]:
@@ -157,32 +160,91 @@ def _is_published(store: ObjectStore, month: Month, report: DraftReport, number:
     return found is not None and found[0] == report.to_bytes(number)
 
 
+@dataclass(frozen=True)
+class _EarlierSettlements:
+    """What earlier runs settled from, and what changed since: read once, when it is asked for."""
+
+    store: ObjectStore
+    month: Month
+    facts: SettlementFacts
+    opened: ExitStack
+    changes: dict[str, DataChanges] = field(default_factory=dict)
+    records: dict[str, SettledRunRecord] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def record(self, key: str) -> SettledRunRecord:
+        with self.lock:
+            if key not in self.records:
+                found = read_run_record(self.store, key)
+                if not isinstance(found, SettledRunRecord):
+                    raise Refused(f"{key} is missing; it was deleted by hand and must be restored")
+                self.records[key] = found
+            return self.records[key]
+
+    def changes_since(self, key: str) -> DataChanges:
+        before = self.record(key)
+        with self.lock:
+            if key not in self.changes:
+                context = data_changes(self.store, self.month, before, self.facts)
+                self.changes[key] = self.opened.enter_context(context)
+            return self.changes[key]
+
+
+@contextmanager
+def _earlier_settlements(
+    store: ObjectStore, month: Month, facts: SettlementFacts
+) -> Iterator[_EarlierSettlements]:
+    with ExitStack() as opened:
+        yield _EarlierSettlements(store, month, facts, opened)
+
+
+def _keep_current(
+    store: ObjectStore,
+    published: PublishedMonth,
+    reports: list[Report],
+    earlier: _EarlierSettlements,
+) -> list[Report]:
+    """Return the reports; of those that differ from the current one by ETags alone, that one.
+
+    Their files were replaced, and nothing in them that bears on the VPP.
+    """
+
+    def keep(report: Report) -> Report:
+        vpp = report.settlement.vpp_id
+        number = published.record.last_revision(vpp)
+        claim = published.record.revisions.get(vpp, {}).get(number)
+        if claim is None or claim.digest == report.digest:
+            return report
+        found = store.read(keys.report(published.month, vpp))
+        if found is None:
+            return report
+        current = Report.model_validate_json(found[0])
+        is_alike = current.settlement.revision == number and current.is_alike(report)
+        if is_alike and earlier.changes_since(claim.run_record).spare(report):
+            return current.revised(1)
+        return report
+
+    with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+        return list(pool.map(keep, reports))
+
+
 def _differences(
-    store: ObjectStore, published: PublishedMonth, record: MonthRecord, settlement: Settlement
+    store: ObjectStore,
+    published: PublishedMonth,
+    record: MonthRecord,
+    settlement: Settlement,
+    earlier: _EarlierSettlements,
 ) -> dict[str, Difference]:
     """Return how claimed revisions differ from the current reports, by VPP; not of first ones.
 
     What the current ones rest on is in the records of their runs.
     """
 
-    @lru_cache
-    def old_record(run_record: str) -> SettledRunRecord:
-        found = read_run_record(store, run_record)
-        if not isinstance(found, SettledRunRecord):
-            raise Refused(f"{run_record} is missing; it was deleted by hand and must be restored")
-        return found
-
     def data_causes(before: Report, after: Report, run_record: str) -> list[Cause]:
         old, new = before.settlement, after.settlement
         if (old.meter_inputs, old.price_inputs) == (new.meter_inputs, new.price_inputs):
             return []
-        with lock:
-            if run_record not in changes:
-                old_facts = old_record(run_record)
-                changes[run_record] = made.enter_context(
-                    data_changes(store, published.month, old_facts, settlement.facts)
-                )
-            return changes[run_record].causes(before, after)
+        return earlier.changes_since(run_record).causes(before, after)
 
     new_basis = Basis(settlement.facts.registry_seq, settlement.facts.rule_version)
     log = settlement.inputs.log.splitlines()
@@ -199,7 +261,7 @@ def _differences(
         revised = report.read(record.last_revision(vpp))
         if current == revised:  # a store whose ETags are not made from the content
             return None
-        old = old_record(claim.run_record)
+        old = earlier.record(claim.run_record)
         return compare(
             current,
             revised,
@@ -210,8 +272,7 @@ def _differences(
         )
 
     later = [report for report in settlement.reports if _is_later(published, record, report)]
-    lock, changes = Lock(), dict[str, DataChanges]()
-    with ExitStack() as made, ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+    with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
         found = list(pool.map(difference, later))
     return {changed.vpp_id: changed for changed in found if changed is not None}
 

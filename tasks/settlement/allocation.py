@@ -197,7 +197,7 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
     failures = []
     for name in CHECKS:
         statement = sql(f"checks/{name}")
-        if failing := rows(connection, statement, _used(statement, parameters)):
+        if failing := rows(connection, statement, _parameters_of(statement, parameters)):
             shown = "; ".join(
                 ", ".join(f"{column} {value}" for column, value in row.items())
                 for row in failing[:5]
@@ -336,8 +336,8 @@ def run_statement(
     connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]
 ) -> None:
     """Run a statement with those of the parameters that it names."""
-    connection.execute(statement, _used(statement, parameters))
+    connection.execute(statement, _parameters_of(statement, parameters))
 
 
-def _used(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def _parameters_of(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if f"${name}" in statement}

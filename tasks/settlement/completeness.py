@@ -87,16 +87,16 @@ def find_missing(
     _load_last_month(store, connection, inputs, sparse, folder)
     reported = {report.vpp_id for report in reports}
 
-    def of_reported(name: str) -> list[dict[str, object]]:
+    def rows_of_reported(name: str) -> list[dict[str, object]]:
         found = rows(connection, sql(f"completeness/{name}"))
         return [row for row in found if row["vpp"] in reported]
 
-    vpps = [SilentVpp.model_validate(row) for row in of_reported("vpps_without_events")]
+    vpps = [SilentVpp.model_validate(row) for row in rows_of_reported("vpps_without_events")]
     busy_before = {vpp for (vpp,) in connection.execute("from busy_before").fetchall()}
     others = set(sparse) - busy_before | {vpp.vpp for vpp in vpps}
     return Missing(
         vpps=vpps,
-        sites=[SilentSite.model_validate(row) for row in of_reported("sites_without_events")],
+        sites=[SilentSite.model_validate(row) for row in rows_of_reported("sites_without_events")],
         days=[
             SilentDays(vpp=report.vpp_id, days=report.days_without_events)
             for report in reports

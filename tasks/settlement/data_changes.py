@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -22,14 +23,26 @@ from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.io.workspace import workspace
+from tasks.settlement.allocation import load
 from tasks.settlement.meter import FILES_SCHEMA, MeterInputs, days_of, ranges_of, read_meter
 
 
 @dataclass(frozen=True)
 class DataChanges:
-    """What changed in the meter data and prices between two settlements of a month."""
+    """What changed in the data between two settlements of a month.
+
+    `sites` are those with other events in files that were replaced; None where that cannot be
+    said, since rows of these files are corrected, or stand elsewhere too.
+    """
 
     connection: duckdb.DuckDBPyConnection
+    sites: set[str] | None
+
+    def spare(self, report: Report) -> bool:
+        """Say that nothing in files that were replaced bears on a VPP's report."""
+        if self.sites is None or not self.sites.isdisjoint(report.sites):
+            return False
+        return not report.settlement.meter_inputs or not self.causes(report, report)
 
     def causes(self, before: Report, after: Report) -> list[Cause]:
         """Return what of it bears on a VPP's report."""
@@ -83,17 +96,52 @@ def data_changes(
     catalog, _ = read_catalog(store)
     with workspace("changes") as folder, warehouse(folder) as connection:
         for schema, facts in (("before", before), ("after", after)):
+            (folder / schema).mkdir()
             connection.execute(f"create schema {schema}")
             connection.execute(f"set schema = '{schema}'")
-            read_meter(connection, _inputs(store, catalog, month, facts, folder / schema))
+            inputs = _meter_inputs(store, catalog, month, facts, folder / schema)
+            read_meter(connection, inputs)
         connection.execute("set schema = 'main'")
-        yield DataChanges(connection)
+        sites = _changed_sites(store, connection, catalog, month, before, after, folder)
+        yield DataChanges(connection, sites)
 
 
-def _inputs(
+def _changed_sites(
+    store: ObjectStore,
+    connection: duckdb.DuckDBPyConnection,
+    catalog: pl.DataFrame,
+    month: Month,
+    before: SettlementFacts,
+    after: SettlementFacts,
+    folder: Path,
+) -> set[str] | None:
+    """Return the sites with other daily sums in the event files that were replaced."""
+    old_etags = {file["key"]: file["etag"] for file in before.files}
+    replaced = {
+        file["key"]
+        for file in after.files
+        if old_etags.get(file["key"], file["etag"]) != file["etag"]
+    }
+    if any(
+        row["key"] in replaced
+        for facts in (before, after)
+        for row in (*facts.corrections, *facts.repeats)
+    ):
+        return None
+    parameters: dict[str, Any] = {"first_day": month.first_day, "last_day": month.last_day}
+    for schema, facts in (("before", before), ("after", after)):
+        named = [file for file in facts.files if file["key"] in replaced]
+        paths, files = _bring(store, catalog, named, "daily", folder / schema)
+        load(connection, folder, f"{schema}.inputs", files)
+        parameters[schema] = [str(path) for path in paths]
+    if not replaced:
+        return set()
+    return {row["nmi"] for row in rows(connection, sql("events/changed_sites"), parameters)}
+
+
+def _meter_inputs(
     store: ObjectStore, catalog: pl.DataFrame, month: Month, facts: SettlementFacts, folder: Path
 ) -> MeterInputs:
-    folder.mkdir()
     readings, reading_files = _bring(store, catalog, facts.meter_files, "readings", folder)
     prices, price_files = _bring(store, catalog, facts.price_files, "prices", folder)
     return MeterInputs(month, readings, reading_files, prices, price_files, folder)

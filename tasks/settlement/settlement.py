@@ -173,7 +173,7 @@ class Basis:
 
 
 @contextmanager
-def allocated(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_allocation(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
     """Allocate a month.
 
     Yields:

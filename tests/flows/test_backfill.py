@@ -113,6 +113,7 @@ def test_a_month_without_data_is_named_and_does_not_stop_the_next(place: Place) 
             "2025-09\n",
             "to_month: '2025-09\\n' is not a month; write it as YYYY-MM, like 2025-09",
         ),
+        ("2010-01", "2025-09", "from_month: 2010-01 to 2025-09 are 189 months; 120 at a time"),
         ("", "2025-09", "from_month: '' is not a month; write it as YYYY-MM, like 2025-09"),
     ],
 )

@@ -336,6 +336,21 @@ def test_every_flow_says_what_is_wrong_with_its_parameters(deployment: dict[str,
         ),
         ({"what_if": [{}]}, "what_if.0.vpp: must be given"),
         ({"as_of": "soon"}, "as_of: Input should be a valid datetime"),
+        ({"as_of": "0001-01-01T00:00:00Z"}, "as_of: must be a moment from 1901 to now"),
+        ({"as_of": "9999-12-31T23:59:59Z"}, "as_of: must be a moment from 1901 to now"),
+        (
+            {"month": "1066-10"},
+            "month: 1066-10 must be a month from 1998-12, when the market began",
+        ),
+        (
+            {"month": "2999-12"},
+            "month: 2999-12 must be a month from 1998-12, when the market began",
+        ),
+        ({"vpps": ["a"] * 100_000}, "vpps: must have at most 1000 entries, not 100000"),
+        (
+            {"what_if": [{"vpp": "a"}] * 10_000},
+            "what_if: must have at most 100 entries, not 10000",
+        ),
         (
             {"month": "x", "preview": "x"},
             "month: 'x' is not a month; write it as YYYY-MM, like 2025-09; "
@@ -370,8 +385,9 @@ def test_a_table_of_rejected_rows_is_data(place: Place, client: SyncPrefectClien
     assert [row["line"] for row in json.loads(str(table.data))] == [2]
 
 
-def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
+def test_progress_goes_by_bytes_also_within_a_file(client: SyncPrefectClient) -> None:
     is_seen = Event()
+    streamed = [1_000_000]  # by whoever read before
 
     @task
     def read(size: int) -> pl.DataFrame:
@@ -381,7 +397,7 @@ def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
 
     @prefect_flow
     def reading() -> list[pl.DataFrame]:
-        return wait_with_progress(read.map([100, 898]), [100, 898])
+        return wait_with_progress(read.map([100, 898]), [100, 898], lambda: streamed[0])
 
     def progress() -> list[Artifact]:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["import-progress"]))
@@ -397,6 +413,8 @@ def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
         ended = pool.submit(copy_context().run, reading)
         [seen] = eventually(own, lambda found: bool(found) and found[0].data != 0)
         assert seen.data == pytest.approx(10.1)
+        streamed[0] += 500  # in the middle of the bigger one
+        eventually(own, lambda found: found[0].data == pytest.approx(50))
         is_seen.set()
         assert [frame.item() for frame in ended.result()] == [100, 898]
     assert [artifact.data for artifact in own()] == [100]

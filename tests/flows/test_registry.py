@@ -342,7 +342,7 @@ REFUSED: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
     (
         list_registry,
         {"as_of": datetime(1, 1, 1, tzinfo=UTC)},
-        "as_of: must be a moment from 1901 to 2099",
+        "as_of: must be a moment from 1901 to now",
     ),
     *(
         (request_registry_upload, {"name": name}, f"name: {name!r} is no name in registry/uploads/")

@@ -15,6 +15,7 @@ from prefect.states import Scheduled
 from flows.registry import add_battery, create_site, create_vpp
 from flows.settle import settle_month
 from tasks.core.month import Month
+from tasks.evidence.verification import verify
 from tests.flows.sample import (
     EVENTS,
     ROOT,
@@ -247,3 +248,39 @@ def test_two_runs_at_once_end_with_one_report(place: Place) -> None:
     assert json_at(place, REPORT)["totals"]["total_revenue"] == 2.75
     assert json_at(place, REPORT)["settlement"]["revision"] == 2
     assert len(keys(place, "runs/2025-09/")) == 3
+
+
+def test_a_replaced_file_revises_only_the_vpps_whose_events_it_changes(place: Place) -> None:
+    lay_out(place)
+    place.record(
+        [
+            {"change": "create-vpp", "name": "Two", "revenue_percentage": "10"},
+            {"change": "create-site", "vpp": "two", "nmi": "1234567890", "address": "2 Elm St"},
+        ]
+    )
+    one, other = "9876543210,2025-09-03,Discharge,1,100", "1234567890,2025-09-0{},Discharge,1,{}"
+    place.put("shared.csv", [one, other.format(3, 40), other.format(4, 60)])
+    run(settle_month, "2025-09")
+    first = bytes_at(place, REPORT)
+
+    place.put("shared.csv", [one, other.format(3, 50), other.format(4, 60)])
+    result = run(settle_month, "2025-09")
+    assert [(r["vpp"], r["outcome"], r["revision"]) for r in result["reports"]] == [
+        ("test-vpp-one", "unchanged", 1),
+        ("two", "published", 2),
+    ]
+    assert bytes_at(place, REPORT) == first
+    assert run(settle_month, "2025-09")["outcome"] == "unchanged"
+    assert verify(place.store, Month.parse("2025-09"), "test-vpp-one").is_same
+
+    # The same totals from other days are no longer the same events.
+    place.put("shared.csv", [one, other.format(3, 60), other.format(4, 50)])
+    result = run(settle_month, "2025-09")
+    assert [r["revision"] for r in result["reports"]] == [1, 3]
+    # As before, in another spelling: nobody's events changed.
+    place.put("shared.csv", [one, other.format(3, "60.0"), other.format(4, 50)])
+    result = run(settle_month, "2025-09")
+    assert [(r["outcome"], r["revision"]) for r in result["reports"]] == [
+        ("unchanged", 1),
+        ("unchanged", 3),
+    ]

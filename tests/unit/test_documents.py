@@ -68,7 +68,8 @@ def prose(path: Path) -> str:
     return text
 
 
-MARKDOWN = project_files(".md")
+# A template is no document: its links are filled in.
+MARKDOWN = [path for path in project_files(".md") if path.parent.name != "templates"]
 FILES = [*MARKDOWN, MAKEFILE, *project_files(".py", *COMMENT)]
 
 

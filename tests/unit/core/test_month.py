@@ -1,6 +1,6 @@
 """Months: how they are written, where they begin in market time, and which follow which."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -85,3 +85,15 @@ def test_a_moment_is_in_the_month_of_market_time(moment: str, month: str) -> Non
 )
 def test_months_until(first: str, last: str, expected: list[str]) -> None:
     assert [str(month) for month in Month.parse(first).until(Month.parse(last))] == expected
+
+
+@pytest.mark.parametrize("text", ["1000-01", "1998-11", "2999-12"])
+def test_a_month_outside_of_the_market_is_refused(text: str) -> None:
+    running = Month.of(datetime.now(UTC), MARKET)
+    assert Month.parse_begun("1998-12", MARKET) < Month.parse_begun(str(running), MARKET)
+    with pytest.raises(Refused) as refused:
+        Month.parse_begun(text, MARKET)
+    assert str(refused.value) == (
+        f"month: {text} must be a month from 1998-12, when the market began, to the running one, "
+        f"{running}"
+    )
