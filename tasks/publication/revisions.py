@@ -201,16 +201,16 @@ def _earlier_settlements(
 def _keep_current(
     store: ObjectStore,
     published: PublishedMonth,
-    reports: list[Report],
+    reports: list[DraftReport],
     earlier: _EarlierSettlements,
-) -> list[Report]:
+) -> list[DraftReport]:
     """Return the reports; of those that differ from the current one by ETags alone, that one.
 
     Their files were replaced, and nothing in them that bears on the VPP.
     """
 
-    def keep(report: Report) -> Report:
-        vpp = report.settlement.vpp_id
+    def keep(report: DraftReport) -> DraftReport:
+        vpp = report.vpp_id
         number = published.record.last_revision(vpp)
         claim = published.record.revisions.get(vpp, {}).get(number)
         if claim is None or claim.digest == report.digest:
@@ -218,10 +218,10 @@ def _keep_current(
         found = store.read(keys.report(published.month, vpp))
         if found is None:
             return report
-        current = Report.model_validate_json(found[0])
-        is_alike = current.settlement.revision == number and current.is_alike(report)
-        if is_alike and earlier.changes_since(claim.run_record).spare(report):
-            return current.revised(1)
+        current, settled = Report.model_validate_json(found[0]), report.read()
+        is_alike = current.settlement.revision == number and current.is_alike(settled)
+        if is_alike and earlier.changes_since(claim.run_record).spare(settled):
+            return report.saying(current)
         return report
 
     with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from os import pread
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Any
 from weakref import finalize
 
@@ -48,15 +49,15 @@ class _Drafts:
         file = TemporaryFile(buffering=0)  # noqa: SIM115  closed when nobody has it any more
         finalize(self, file.close)
         self._file = file
-        self._size = 0
+        self._lock = Lock()
 
     def append(self, data: bytes) -> int:
         """Write at the end; return where it begins."""
-        begins, self._size = self._size, self._size + len(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        return begins
+        with self._lock:
+            begins, rest = self._file.tell(), memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            return begins
 
     def read(self, begins: int, size: int) -> bytes:
         parts = []
@@ -91,6 +92,10 @@ class DraftReport:
     def read(self, revision: int = 1) -> Report:
         """Return the report itself."""
         return Report.model_validate_json(self.to_bytes(revision))
+
+    def saying(self, report: Report) -> "DraftReport":
+        """Return a draft that says this instead."""
+        return _draft(report, len(report.sites), report.revised(1).to_bytes(), self._drafts)
 
 
 def reports_on(
@@ -159,7 +164,12 @@ def _drafts_on(
     }
     for statement in rows_of("vpp_statements"):
         vpp = statement["vpp"]
-        yield _draft(_head(month, statement, rests_on[vpp]), *sites.get(vpp, (0, "")), drafts)
+        head = _head(month, statement, rests_on[vpp])
+        count, text = sites.get(vpp, (0, ""))
+        data = head.to_bytes()
+        if count:
+            data = data.replace(_NO_SITES, f'\n  "sites": {{\n{text}\n  }},\n'.encode(), 1)
+        yield _draft(head, count, data, drafts)
 
 
 def _head(month: Month, statement: dict[str, Any], rests_on: dict[str, Any]) -> Report:
@@ -185,21 +195,17 @@ def _head(month: Month, statement: dict[str, Any], rests_on: dict[str, Any]) -> 
     )
 
 
-def _draft(head: Report, sites: int, text: str, drafts: _Drafts) -> DraftReport:
-    """Put the sites into a report's bytes, and keep these."""
-    before, after = head.to_bytes().split(_NO_SITES, 1)
-    between = b'\n  "sites": {\n' + text.encode() + b"\n  },\n" if sites else _NO_SITES
-    data = b"".join((before, between, after))
-    place = len(before) + len(between) + after.index(_REVISION) + len(_REVISION) - 1
+def _draft(report: Report, sites: int, data: bytes, drafts: _Drafts) -> DraftReport:
+    """Keep a report's bytes; `report` may lack its sites."""
     return DraftReport(
-        vpp_id=head.settlement.vpp_id,
-        name=head.vpp,
+        vpp_id=report.settlement.vpp_id,
+        name=report.vpp,
         sites=sites,
-        totals=head.totals.model_dump(mode="json", exclude_none=True),
-        days_without_events=head.settlement.days_without_events or [],
+        totals=report.totals.model_dump(mode="json", exclude_none=True),
+        days_without_events=report.settlement.days_without_events or [],
         digest=sha256(data).hexdigest(),
         _drafts=drafts,
-        _place=(drafts.append(data), len(data), place),
+        _place=(drafts.append(data), len(data), data.index(_REVISION) + len(_REVISION) - 1),
     )
 
 

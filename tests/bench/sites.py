@@ -26,7 +26,7 @@ from uuid import uuid4
 from flows import story
 from flows.commands import up
 from tasks.core import keys
-from tasks.core.registry import parse_change
+from tasks.core.changes import parse_change
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore

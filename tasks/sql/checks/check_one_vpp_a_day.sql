@@ -8,11 +8,6 @@ with pairs as (
         lag(last_day) over (partition by nmi order by first_day, last_day)
             as last_day_before
     from memberships
-    where nmi in (
-        select nmi from memberships
-        group by nmi
-        having count(*) > 1
-    )
 )
 
 select
