@@ -1,7 +1,7 @@
 """From the tables of an allocation to reports: here whole cents become AUD, and rows become JSON.
 
 There may be a million sites. So a report's head is a model, which is validated; its sites are
-columns that become text, in the shape of `core/report.SiteStatement` and byte for byte what that
+columns that become text, in the shape of `SiteStatement` (core/report.py) and byte for byte what that
 model would write (the tests read every report back through it). What is written is kept in a file
 of this machine until it is published.
 """
@@ -71,7 +71,7 @@ class _Drafts:
 class DraftReport:
     """A report that is not published yet: what a run needs to know of it, and where its bytes are.
 
-    `sites` is how many it has, `totals` is in AUD, `digest` that of `core/report.Report`.
+    `sites` is how many it has, `totals` is in AUD, `digest` is that of the `Report`.
     """
 
     vpp_id: str

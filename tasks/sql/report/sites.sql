@@ -1,7 +1,7 @@
 -- The sites of the reports on some VPPs ($vpps): one row per VPP and site, in order.
 -- Money in AUD, energy and capacity in kWh. What a meter adds is null in a report
 -- whose sites are all settled from events.
--- The names are those of the report's fields (core/report.SiteStatement).
+-- The names are those of the report's fields (core/report.py, SiteStatement).
 with metered_vpps as (
     select distinct vpp
     from report_site_meters
