@@ -14,7 +14,7 @@ from flows.parameters import MonthText, RevisionNumber, Text
 from flows.settle import settle_month
 from tasks.core import keys
 from tasks.core.month import Month
-from tasks.io.registry_log import read_registry
+from tasks.io.registry_log import read_vpps
 from tasks.runs import summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import add_tags, open_store, passing_on, task_runner
@@ -49,6 +49,6 @@ def download_report(vpp: Text, month: MonthText, revision: RevisionNumber = 0) -
         revision: Which revision. 0: the current one.
     """
     store, of_month = open_store(), Month.parse(month)
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp, of_month)
+    vpp_id = read_vpps(store, store.settings).vpp_id(vpp, of_month)
     add_tags(month, vpp_id)
     return summary.end_with_link(store, keys.report(of_month, vpp_id, revision or None))

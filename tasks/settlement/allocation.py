@@ -103,13 +103,15 @@ class AllocationInputs:
     `files` has one row per inbox object that counts (FILES_SCHEMA), `daily` are the imports' daily
     sums, each named <import id>.parquet. `corrections` are events that count in the place of a
     rejected row, `repeats` events that are in `daily` and do not count (EVENTS_SCHEMA both).
-    `rejected` has the month's rejected rows by site (REJECTED_SCHEMA). `log` is the registry's log.
+    `rejected` has the month's rejected rows by site (REJECTED_SCHEMA). `changes` is the
+    registry's log as columns (sql/registry/changes.sql), of which the first `registry_seq` count.
     `meter` is the month's meter data with its prices.
     """
 
     month: Month
     as_of: datetime
-    log: Path
+    changes: list[Path]
+    registry_seq: int
     files: pl.DataFrame
     daily: list[Path]
     meter: MeterInputs
@@ -127,14 +129,15 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
             count, or a VPP whose month is worth more than can be computed with.
         CheckFailed: a check returned rows; the message says which VPP and by how much.
     """
-    folder = inputs.log.parent
+    folder = inputs.meter.folder
     load(connection, folder, "inputs", inputs.files.select(list(FILES_SCHEMA)))
     load(connection, folder, "corrections", inputs.corrections.select(list(EVENTS_SCHEMA)))
     load(connection, folder, "repeats", inputs.repeats.select(list(EVENTS_SCHEMA)))
     load(connection, folder, "rejected", inputs.rejected.select(list(REJECTED_SCHEMA)))
     load_what_if(connection, inputs.what_if)
     parameters = {
-        "log": str(inputs.log),
+        "changes": [str(path) for path in inputs.changes],
+        "last_seq": inputs.registry_seq,
         "as_of": inputs.as_of,
         "first_day": inputs.month.first_day,
         "last_day": inputs.month.last_day,

@@ -23,10 +23,10 @@ from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import (
     append_changes,
-    read_log,
     read_registry,
     redate_changes,
 )
+from tasks.io.registry_segments import read_log
 
 AT = datetime(2025, 8, 30, 1, 2, 3, tzinfo=UTC)
 TODAY = date(2025, 8, 30)
