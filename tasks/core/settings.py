@@ -64,5 +64,14 @@ class Settings(BaseSettings):
         "", description="A running Dask or Ray cluster. Empty: a local one for the run."
     )
     presign_seconds: int = Field(
-        3600, ge=1, le=604800, description="How long presigned links are valid (s)."
+        3600, ge=1, le=604800, description="How long links to reports and other data are valid (s)."
+    )
+    presign_upload_seconds: int = Field(
+        3600, ge=1, le=604800, description="How long links to upload a file are valid (s)."
+    )
+    presign_statement_seconds: int = Field(
+        604800,
+        ge=1,
+        le=604800,
+        description="How long links to statements and results are valid (s): at most seven days.",
     )

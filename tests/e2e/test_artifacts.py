@@ -1,13 +1,24 @@
 """What runs leave for people to look at: artifacts, events, and the history on S3."""
 
 import re
+from base64 import b64decode
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
-from tests.e2e.stack import ROOT, Stack, eventually, read_json, record_sample, records, reports
+from tests.e2e.stack import (
+    ROOT,
+    Stack,
+    eventually,
+    read,
+    read_json,
+    record_sample,
+    records,
+    reports,
+)
 from tests.through_s3 import HEADER
 
 DIRTY_MONTH = "2025-03"
@@ -67,7 +78,8 @@ def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str
         ("Newcastle Ironbark VPP", "457.44"),
         ("Sydney Waratah VPP", "241.97"),
     ):
-        assert re.search(rf"\| \[{vpp}\]\(http.+\) \| 1[789] \| {total} \|.+\| 1 \| first \|", text)
+        row = rf"\| \[{vpp}\]\(http.+\) \| 1[789] \| {total} \|.+\| 1 \| first \| \[page\]\(http"
+        assert re.search(row, text)
     assert "9,596 rows in 6 files: 24 rejected" in text
     assert "137 unassigned" in text
     assert re.search(r"whose energy and tariff can be read \(1[0-9] of them\)", text)
@@ -84,13 +96,29 @@ def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str
 def test_the_links_of_the_summary_lead_to_the_reports(stack: Stack, settled: str) -> None:
     [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
     links = re.findall(r"\[([^]]+)\]\((http[^)]+)\)", summary["data"])
-    assert len(links) == 5
     rejected, url = links.pop()
     assert rejected == f"rejected/{MONTH}.csv"
     assert len(stack.fetch(url).text.splitlines()) == 1 + 24
-    for vpp, url in links:
+    (workbook, url), (payees, url_of_payees) = links[-2:]
+    assert (workbook, payees) == ("the month as a workbook", "one line for each payee")
+    assert stack.fetch(url).content == read(stack.store(), f"results/workbooks/{MONTH}.xlsx")
+    assert stack.fetch(url_of_payees).text.startswith("reference,month,vpp,")
+    of_vpps = links[:-2]
+    assert len(of_vpps) == 2 * 4
+    for (vpp, url), (page, url_of_page) in zip(of_vpps[::2], of_vpps[1::2], strict=True):
         report = stack.fetch(url).json()
         assert (report["vpp"], report["month"]) == (vpp, MONTH)
+        assert page == "page"
+        assert f"<bdi>{vpp}</bdi></h1>" in stack.fetch(url_of_page).text
+        assert "X-Amz-Expires=604800" in url_of_page
+
+
+def test_the_summarys_chart_is_a_picture(stack: Stack, settled: str) -> None:
+    [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
+    [data] = re.findall(r"!\[.+\]\(data:image/svg\+xml;base64,([\w+/=]+)\)", summary["data"])
+    chart = b64decode(data).decode()
+    assert ElementTree.fromstring(chart).tag.endswith("svg")
+    assert re.findall(r">(\w+ \w+ VPP)<", chart)[0] == "Newcastle Ironbark VPP"
 
 
 def test_the_rejected_rows_are_a_table(stack: Stack, settled: str) -> None:
