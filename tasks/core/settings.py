@@ -57,6 +57,26 @@ class Settings(BaseSettings):
         description="A month in which more of the intervals of a VPP's meters are missing (%) is "
         "not published.",
     )
+    max_rejected_rows: int = Field(
+        1_000_000,
+        ge=0,
+        description="A file with more rejected rows is of another format, and a failed import.",
+    )
+    max_line_bytes: int = Field(
+        65_536, ge=1_024, description="A file with a longer line (bytes) is a failed import."
+    )
+    max_columns: int = Field(
+        100, ge=5, description="An event file with more columns is a failed import."
+    )
+    max_unpacked_gb: float = Field(
+        16.0, gt=0, description="An object that is bigger, once unpacked (GB), is a failed import."
+    )
+    max_unpacked_ratio: int = Field(
+        500,
+        ge=1,
+        description="An object that is more than so many times as big once unpacked, and over 64 "
+        "MB, is a failed import.",
+    )
     task_runner: Literal["threads", "dask", "ray"] = Field(
         "threads", description="What runs the imports of a flow; dask and ray are extras."
     )

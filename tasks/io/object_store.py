@@ -61,6 +61,7 @@ class ObjectStore:
             max_pool_connections=_PARALLEL_REQUESTS,
         )
         self.client: S3Client = boto3.client("s3", config=config, **client_options)
+        self.bytes_streamed = 0  # by all threads together, for people who wait
         self._date: str | None = None
         self.client.meta.events.register("after-call.s3", self._note_date)
 
@@ -150,6 +151,7 @@ class ObjectStore:
                 )
                 for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                     offset += len(chunk)
+                    self.bytes_streamed += len(chunk)
                     broken = 0
                     yield chunk
                 return

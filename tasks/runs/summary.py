@@ -4,7 +4,10 @@ Nothing here decides anything, and all of it can be made again from S3.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +44,7 @@ from tasks.settlement.completeness import (
 )
 from tasks.settlement.inputs import MonthInputs
 
+_PROGRESS_SECONDS = 2
 _SHOWN_ROWS = 100
 _SHOWN = 10  # of what is named in a line
 # Reasons why rows were skipped that are no faults.
@@ -96,13 +100,15 @@ def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards:
 
 
 def wait_with_progress(
-    imports: PrefectFutureList[pl.DataFrame], sizes: Sequence[int]
+    imports: PrefectFutureList[pl.DataFrame], sizes: Sequence[int], bytes_read: Callable[[], int]
 ) -> list[pl.DataFrame]:
-    """Wait for imports, showing how much of their bytes is done; raise what any of them raised.
+    """Wait for imports, showing how much of their bytes is read; raise what any of them raised.
 
     Args:
         imports: what to wait for.
         sizes: how many bytes each of them reads.
+        bytes_read: says how many bytes this process has read so far. Of imports that run in other
+            processes the bytes count once they are done.
     """
     artifact = create_progress_artifact(
         0,
@@ -112,11 +118,24 @@ def wait_with_progress(
     assert isinstance(artifact, UUID)  # not a coroutine: this is no async code
     # An empty file is something to do, too.
     weights = {id(future): size + 1 for future, size in zip(imports, sizes, strict=True)}
-    done, all_bytes = 0, sum(weights.values())
-    for future in as_completed(list(imports)):
-        future.result()
-        done += weights[id(future)]
-        update_progress_artifact(artifact, done * 100 / all_bytes)
+    all_bytes, done, before = sum(weights.values()), 0, bytes_read()
+    is_over = Event()
+
+    def show() -> None:
+        while not is_over.wait(_PROGRESS_SECONDS):
+            read = max(done, bytes_read() - before)
+            update_progress_artifact(artifact, min(99, read * 100 / all_bytes))
+
+    with ThreadPoolExecutor(1) as beside:
+        shown = beside.submit(copy_context().run, show)
+        try:
+            for future in as_completed(list(imports)):
+                future.result()
+                done += weights[id(future)]
+        finally:
+            is_over.set()
+        shown.result()
+    update_progress_artifact(artifact, 100)
     return imports.result()
 
 
