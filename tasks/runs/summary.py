@@ -219,7 +219,6 @@ def show_settlement(run: Run) -> None:
         rejected_rows=keys.rejected_rows(run.month),
         statement=lambda of: keys.vpp_statement(run.month, of.vpp, of.revision),
         workbook=keys.results_workbook(run.month),
-        payments=keys.results_payments(run.month),
         chart=_as_address(month_chart(record.reports or [])),
         reasons=REASONS,
         link=lambda key: read_link(run.store, key).url,

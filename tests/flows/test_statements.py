@@ -72,7 +72,7 @@ def test_a_report_comes_in_each_format_and_for_as_long_as_people_need_it(
     settled: Place, format: str, begins: bytes
 ) -> None:
     result = run(download_report, "Test VPP One", "2025-09", 1, format)
-    folder, hour = ("reports", 3600) if format == "json" else ("statements", 604800)
+    folder, hour = ("reports", 900) if format == "json" else ("statements", 604800)
     assert result["key"] == f"{folder}/2025-09/test-vpp-one/r1.{format}"
     assert f"X-Amz-Expires={hour}&" in result["url"]
     assert httpx.get(result["url"]).content.startswith(begins)
