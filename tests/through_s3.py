@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from flows.story import import_new_files
 from tasks.core import keys
+from tasks.core.changes import parse_change
 from tasks.core.month import Month
-from tasks.core.registry import parse_change
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome

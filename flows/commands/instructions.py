@@ -37,10 +37,11 @@ from uuid import uuid4
 
 from flows import story
 from tasks.core import keys
+from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.core.registry import Change, Registry, parse_change
+from tasks.core.registry import Registry
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings

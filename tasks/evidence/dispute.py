@@ -15,7 +15,7 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 from tasks.core import keys
-from tasks.core.registry import (
+from tasks.core.changes import (
     AddBattery,
     AssignSite,
     Change,

@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from tasks.core.changes import Change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.month_record import MonthRecord
-from tasks.core.registry import Change
 from tasks.core.registry_list import Row
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord

@@ -20,8 +20,8 @@ import duckdb
 import polars as pl
 
 from flows import story
+from tasks.core.changes import parse_change
 from tasks.core.month import Month
-from tasks.core.registry import parse_change
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3

@@ -9,9 +9,10 @@ import duckdb
 import polars as pl
 import pytest
 
+from tasks.core.changes import parse_change
 from tasks.core.errors import CheckFailed
 from tasks.core.month import Month
-from tasks.core.registry import Registry, parse_change
+from tasks.core.registry import Registry
 from tasks.io.warehouse import sql, warehouse
 from tasks.settlement.allocation import CHECKS, AllocationInputs, allocate, check
 from tasks.settlement.meter import FILES_SCHEMA, MeterInputs

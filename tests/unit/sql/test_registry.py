@@ -12,16 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.core.changes import Change, CreateSite, CreateVpp, WithdrawChange, parse_change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.registry import (
-    Change,
-    CreateSite,
-    CreateVpp,
-    Registry,
-    WithdrawChange,
-    parse_change,
-)
+from tasks.core.registry import Registry
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.settlement.allocation import BUILD_REGISTRY, load_what_if, run_statement
 
