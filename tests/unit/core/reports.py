@@ -1,5 +1,6 @@
 """A small report, for tests that need one but no settlement."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -63,3 +64,9 @@ def report(
         sites={of.nmi: of for of in sites or [site()]},
         settlement=rests_on.model_copy(update=settlement),
     )
+
+
+def resting_on(kind: str, *files: Mapping[str, Any], **fields: Any) -> Report:
+    """Return a report with these files as its `inputs`, `meter_inputs` or `price_inputs`."""
+    settlement: dict[str, Any] = {kind: list(files)}
+    return report(**settlement, **fields)

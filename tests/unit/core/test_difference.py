@@ -16,7 +16,7 @@ from tasks.core.difference import (
     compare,
 )
 from tasks.core.report import Report
-from tests.unit.core.reports import NMI, OTHER, report, site
+from tests.unit.core.reports import NMI, OTHER, report, resting_on, site
 
 BASIS = Basis(registry_seq=3, rule_version=1)
 
@@ -70,8 +70,8 @@ def test_a_site_that_came_or_left_has_null_on_the_other_side() -> None:
 
 @pytest.mark.parametrize("kind", ["inputs", "meter_inputs", "price_inputs"])
 def test_files_that_came_went_or_were_replaced_are_causes(kind: str) -> None:
-    before = report(**{kind: [file("a"), file("b"), file("d", rows=7)]})
-    after = report(**{kind: [file("c", rows=1), file("b", "2", rows=5), file("a")]})
+    before = resting_on(kind, file("a"), file("b"), file("d", rows=7))
+    after = resting_on(kind, file("c", rows=1), file("b", "2", rows=5), file("a"))
     causes = changed(before, after).causes
     assert [str(cause) for cause in causes] == [
         "file replaced: events/b (rows 2 -> 5)",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.core.report import Aud, Report, json_schema
-from tests.unit.core.reports import NMI, OTHER, report, site
+from tests.unit.core.reports import NMI, OTHER, report, resting_on, site
 
 
 def test_the_keys_are_in_their_order_and_what_does_not_apply_is_left_out() -> None:
@@ -91,12 +91,12 @@ def test_the_digest_is_that_of_all_but_the_revision_number() -> None:
 @pytest.mark.parametrize("kind", ["inputs", "meter_inputs", "price_inputs"])
 def test_reports_are_alike_but_for_revision_and_etags(kind: str) -> None:
     file = {"key": "events/a.csv", "etag": "a1", "rows": 2}
-    of = report(**{kind: [file]})
-    assert of.is_alike(report(**{kind: [file | {"etag": "a2"}]}).revised(9))
-    assert not of.is_alike(report(**{kind: [file | {"rows": 3}]}))
-    assert not of.is_alike(report(**{kind: [file | {"key": "events/b.csv"}]}))
-    assert not of.is_alike(report(**{kind: [file, file]}))
-    assert not of.is_alike(report(total="1.76", **{kind: [file]}))
+    of = resting_on(kind, file)
+    assert of.is_alike(resting_on(kind, file | {"etag": "a2"}).revised(9))
+    assert not of.is_alike(resting_on(kind, file | {"rows": 3}))
+    assert not of.is_alike(resting_on(kind, file | {"key": "events/b.csv"}))
+    assert not of.is_alike(resting_on(kind, file, file))
+    assert not of.is_alike(resting_on(kind, file, total="1.76"))
 
 
 def test_the_schema_demands_what_every_report_has_and_allows_no_more() -> None:

@@ -1,6 +1,7 @@
 """The embedded S3: an endpoint with the bucket and conditional writes, and no trace of it after."""
 
 import os
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -32,10 +33,11 @@ def test_the_environment_is_as_it_was_after_a_failure(monkeypatch: pytest.Monkey
 
 def test_conditional_writes_are_honoured(store: ObjectStore) -> None:
     """Of S3 itself, past what the store makes of it."""
-    place = {"Bucket": store.bucket, "Key": f"{store.prefix}a"}
+    place: dict[str, Any] = {"Bucket": store.bucket, "Key": f"{store.prefix}a"}
     etag = store.client.put_object(**place, Body=b"1", IfNoneMatch="*")["ETag"]
     store.client.put_object(**place, Body=b"2", IfMatch=etag)
-    for condition in ({"IfNoneMatch": "*"}, {"IfMatch": etag}):
+    conditions: list[dict[str, Any]] = [{"IfNoneMatch": "*"}, {"IfMatch": etag}]
+    for condition in conditions:
         with pytest.raises(ClientError, match="PreconditionFailed"):
             store.client.put_object(**place, Body=b"3", **condition)
     assert store.client.get_object(**place)["Body"].read() == b"2"
