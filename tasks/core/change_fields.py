@@ -39,7 +39,7 @@ _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SUFFIX = re.compile("[EB][0-9A-Z]")
 # Control characters, line and paragraph separators, byte order marks, blanks of no width, and
 # what turns the direction of writing: nobody means them in a name, and all of them mislead.
-_UNSEEN = re.compile(
+UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]"
 )
 
@@ -52,7 +52,7 @@ def _text_of(most: int) -> Callable[[str, ValidationInfo], str]:
             raise PydanticCustomError(
                 "text_too_long", f"must have at most {most} characters, not {len(text)}"
             )
-        if unseen := _UNSEEN.search(text):
+        if unseen := UNSEEN.search(text):
             raise PydanticCustomError(
                 "text_unseen",
                 f"must not hold the character U+{ord(unseen[0]):04X}, which is a line break or "

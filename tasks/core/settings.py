@@ -57,12 +57,50 @@ class Settings(BaseSettings):
         description="A month in which more of the intervals of a VPP's meters are missing (%) is "
         "not published.",
     )
+    max_rejected_rows: int = Field(
+        1_000_000,
+        ge=0,
+        description="A file with more rejected rows is of another format, and a failed import.",
+    )
+    max_line_bytes: int = Field(
+        65_536, ge=1_024, description="A file with a longer line (bytes) is a failed import."
+    )
+    max_columns: int = Field(
+        100, ge=5, description="An event file with more columns is a failed import."
+    )
+    max_unpacked_gb: float = Field(
+        16.0, gt=0, description="An object that is bigger, once unpacked (GB), is a failed import."
+    )
+    max_unpacked_ratio: int = Field(
+        500,
+        ge=1,
+        description="An object that is more than so many times as big once unpacked, and over 64 "
+        "MB, is a failed import.",
+    )
     task_runner: Literal["threads", "dask", "ray"] = Field(
         "threads", description="What runs the imports of a flow; dask and ray are extras."
     )
     task_runner_address: str = Field(
         "", description="A running Dask or Ray cluster. Empty: a local one for the run."
     )
+    s3_connect_seconds: float = Field(
+        5.0, gt=0, le=60, description="How long S3 may take to take a connection (s)."
+    )
+    s3_read_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=300,
+        description="How long S3 may send nothing (s); a call is tried again for twice as long.",
+    )
     presign_seconds: int = Field(
-        3600, ge=1, le=604800, description="How long presigned links are valid (s)."
+        900, ge=1, le=604800, description="How long links to reports and other data are valid (s)."
+    )
+    presign_upload_seconds: int = Field(
+        900, ge=1, le=604800, description="How long links to upload a file are valid (s)."
+    )
+    presign_statement_seconds: int = Field(
+        604800,
+        ge=1,
+        le=604800,
+        description="How long links to statements and results are valid (s): at most seven days.",
     )

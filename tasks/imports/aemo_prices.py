@@ -40,6 +40,7 @@ from polars._typing import PolarsDataType
 
 from tasks.core.errors import Unreadable
 from tasks.core.nmi import REGION_BLOCKS
+from tasks.imports.limits import MOST_REJECTED_BYTES, MOST_REJECTED_ROWS
 
 REASONS = {
     "header": "no I row of its table stands above it, so that nobody knows its columns",
@@ -90,6 +91,10 @@ _DATE_TIME = re.compile(
     r"|(?P<d2>[0-9]{1,2})/(?P<m2>[0-9]{1,2})/(?P<y2>(?:19|20|21)[0-9]{2}))"
     r"[ T](?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.0+)?)?"
 )
+_BATCH = 100_000  # prices
+_MOST_PRICES = 5_000_000  # of a file; a year of all regions at five minutes has 525,600
+_MOST_TABLES = 1_000  # of no use here, whose names are remembered; and of ends of reports
+_SHOWN_TABLES, _SHOWN_CHARACTERS = 10, 60
 _PRICE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
@@ -132,7 +137,6 @@ def import_prices(path: Path, key: str, source: int = 0, member: str = "") -> Pr
     Raises:
         Unreadable: it is none of these files. The message says what it is.
     """
-    _require_text(path, key)
     reader = _Reader(key, source, member)
     with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, start=1):
@@ -140,15 +144,6 @@ def import_prices(path: Path, key: str, source: int = 0, member: str = "") -> Pr
                 reader.read(number, line.rstrip("\r\n"))
             reader.lines = number
     return reader.outcome()
-
-
-def _require_text(path: Path, key: str) -> None:
-    with path.open("rb") as file:
-        start = file.read(1 << 16)
-    if not start:
-        raise Unreadable(f"{key}: empty: it has no rows")
-    if b"\0" in start:
-        raise Unreadable(f"{key}: not text: it holds NUL bytes; save it as CSV in UTF-8")
 
 
 def _cells(line: str) -> list[str] | None:
@@ -176,7 +171,9 @@ class _Reader:
     columns: dict[str, int] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
     prices: list[tuple[object, ...]] = field(default_factory=list)
+    price_batches: list[pl.DataFrame] = field(default_factory=list)
     rejected: list[tuple[object, ...]] = field(default_factory=list)
+    rejected_bytes: int = 0
     stated_lines: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self, number: int, line: str) -> None:
@@ -207,14 +204,19 @@ class _Reader:
         cells_or_none = cells or []
         table = tuple(cell.upper() for cell in cells_or_none[1:3])
         if kind == "C":
-            if len(cells_or_none) > 2 and "END OF" in table[0] and cells_or_none[2].isdecimal():
+            if (
+                len(cells_or_none) > 2
+                and "END OF" in table[0]
+                and re.fullmatch("[0-9]{1,9}", cells_or_none[2])
+                and len(self.stated_lines) < _MOST_TABLES
+            ):
                 self.stated_lines.append((number, int(cells_or_none[2])))
         elif kind == "I" and cells is not None:
             if table in _KINDS:
                 columns = _columns([cell.upper() for cell in cells])
                 self.tables[table[0], table[1]] = self._with_needed(number, columns)
-            else:
-                self.other_tables[",".join(table)] += 1
+            elif len(self.other_tables) < _MOST_TABLES:
+                self.other_tables[",".join(table)[:_SHOWN_CHARACTERS]] += 1
         else:
             self.rows += 1
             if cells is not None and kind == "D" and table not in _KINDS:
@@ -245,27 +247,53 @@ class _Reader:
             self.ignored[reason] += 1
             return
         price, reason, region, day = _read_price(kind, row)
-        if price:
-            self.prices.append((self.source, number, *price, self.member))
-        else:
-            self.rejected.append((number, reason, region, day, line))
+        if price is None:
+            self._reject(number, line, reason, region, day)
+            return
+        self.prices.append((self.source, number, *price, self.member))
+        if len(self.prices) == _BATCH:
+            self._end_batch()
 
-    def _reject(self, number: int, line: str, reason: str) -> None:
-        self.rejected.append((number, reason, None, None, line))
+    def _end_batch(self) -> None:
+        """Put prices where they take less memory."""
+        self.price_batches.append(pl.DataFrame(self.prices, schema=PRICES_SCHEMA, orient="row"))
+        self.prices = []
+        if len(self.price_batches) * _BATCH > _MOST_PRICES:
+            raise Unreadable(
+                f"{self.key}: over {_MOST_PRICES:,} prices; split it and upload the parts"
+            )
+
+    def _reject(
+        self,
+        number: int,
+        line: str,
+        reason: str | None,
+        region: str | None = None,
+        day: date | None = None,
+    ) -> None:
+        self.rejected.append((number, reason, region, day, line))
+        self.rejected_bytes += len(line)
+        if len(self.rejected) > MOST_REJECTED_ROWS or self.rejected_bytes > MOST_REJECTED_BYTES:
+            raise Unreadable(
+                f"{self.key}: too many of its rows would be rejected, the last in line {number} "
+                f"since {REASONS[str(reason)]}; correct the file, or split it to see each row"
+            )
 
     def outcome(self) -> PriceImport:
         if self.is_mms is None:
             raise Unreadable(f"{self.key}: empty: it has no rows")
         if self.is_mms and not self.tables and not self.rejected:
-            found = ", ".join(self.other_tables) or "no table"
+            found = ", ".join([*self.other_tables][:_SHOWN_TABLES]) or "no table"
             raise Unreadable(
                 f"{self.key}: no prices in it: it has no table TRADING,PRICE or DISPATCH,PRICE, "
                 f"but {found}"
             )
-        assert self.rows == len(self.prices) + len(self.rejected) + self.ignored.total(), self.key
+        self._end_batch()
+        prices = pl.concat(self.price_batches)
+        assert self.rows == prices.height + len(self.rejected) + self.ignored.total(), self.key
         return PriceImport(
             self.rows,
-            pl.DataFrame(self.prices, schema=PRICES_SCHEMA, orient="row"),
+            prices,
             dict(sorted(self.ignored.items())),
             pl.DataFrame(self.rejected, schema=REJECTED_SCHEMA, orient="row"),
             tuple(self._warnings()),

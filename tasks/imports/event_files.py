@@ -15,14 +15,9 @@ import polars as pl
 from tasks.core import keys
 from tasks.core.errors import Unreadable
 from tasks.imports.catalog import EVENTS
-from tasks.imports.event_rows import BLANK, NO_EVENTS, NO_FAULTS, Faults, good_rows
-from tasks.imports.import_record import (
-    ReadObject,
-    UnforeseenError,
-    catalog_rows,
-    import_id,
-    sentence_of,
-)
+from tasks.imports.event_rows import NO_EVENTS, NO_FAULTS, Faults, good_rows
+from tasks.imports.import_record import ReadObject, catalog_rows, import_id, sentence_of
+from tasks.imports.limits import NotTogether
 from tasks.imports.rejected import write_rejected
 from tasks.imports.spool import Source, SpoolFile, spool
 from tasks.io.object_store import ObjectStore, ObjectVersion
@@ -36,7 +31,7 @@ def import_event_files(
     """Read a group of event files and put what is in them under `imports/<import id>/`.
 
     Raises:
-        UnforeseenError: one of several files fails for a reason that nobody has foreseen.
+        NotTogether: one of several files fails for a reason that nobody has foreseen.
     """
     with workspace("import") as folder, warehouse(folder) as connection:
         events, daily, rejected = (
@@ -50,13 +45,13 @@ def import_event_files(
             store.upload(path, keys.import_part(name, path.name))
 
         try:
-            faults = _parse(files, timezone, events)
+            faults = _parse(files, timezone, store.settings.max_rejected_rows, events)
             write_rejected(files, faults, rejected)
         except (OSError, MemoryError):
             raise
         except Exception as problem:
             if len(objects) > 1:
-                raise UnforeseenError from problem
+                raise NotTogether from problem
             is_known = isinstance(problem, Unreadable)
             sources[0].failed = str(problem) if is_known else sentence_of(problem)
             faults = NO_FAULTS
@@ -74,26 +69,30 @@ def import_event_files(
         return catalog_rows(EVENTS, name, _read_objects(sources), _count_events(events), faults)
 
 
-def _parse(files: list[SpoolFile], timezone: str, events: Path) -> pl.DataFrame:
+def _parse(files: list[SpoolFile], timezone: str, most: int, events: Path) -> pl.DataFrame:
     """Write the good rows to `events`; return the faulty ones, as NO_FAULTS has them, in order.
 
     Raises:
         Unreadable: too many rows would be rejected.
         AssertionError: a line was neither. That is a fault of this program; nothing is imported.
     """
-    faults = Faults([NO_FAULTS])
+    faults = Faults(most)
     good = [good_rows(file, number, timezone, faults) for number, file in enumerate(files)]
     # As fast as lz4 at this level, and 40% smaller, which the upload gains.
-    pl.concat([NO_EVENTS.lazy(), *good]).sink_parquet(
-        events, compression="zstd", compression_level=1
-    )
+    try:
+        pl.concat([NO_EVENTS.lazy(), *good]).sink_parquet(
+            events, compression="zstd", compression_level=1
+        )
+    except pl.exceptions.ComputeError:
+        if not faults.are_too_many:
+            raise
     if faults.are_too_many:
         raise Unreadable(faults.another_format())
     faulty = pl.concat(faults.found).sort("file", "row")
-    read = pl.scan_parquet(events).select(pl.len()).collect().item() + faulty.height
+    read = pl.scan_parquet(events).select(pl.len()).collect().item() + faulty.height + faults.blank
     lines = sum(file.rows for file in files)
     assert read == lines, f"{lines} lines were spooled and {read} read"
-    return faulty.filter(pl.col("reason") != BLANK)
+    return faulty
 
 
 def _read_objects(sources: list[Source]) -> list[ReadObject]:

@@ -6,12 +6,13 @@ a list of rejected rows, one that is as it was is still open: neither an event n
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
 import polars as pl
 
+from tasks.core.errors import Unreadable
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
 from tasks.imports.rejected_id import is_still_open
 from tasks.imports.scan import OVERFLOW, origins, scan_fields, scan_lines, text_columns
@@ -37,8 +38,7 @@ REASONS = {
 ENERGY = pl.Decimal(15, 6)
 TARIFF = pl.Decimal(12, 6)
 
-# A file with more is of another format, and is not read to its end.
-MOST_REJECTED = 1_000_000
+_MOST_BLANK = 2_000_000  # a spreadsheet has 1,048,576 rows
 BLANK = "blank"  # no reason: such a line is no row
 OPEN = "open"  # no reason: a row of a list of rejected rows, as it was
 
@@ -73,34 +73,45 @@ _NMI_IN_ANY_CASE = "^[0-9A-HJ-NP-Za-hj-np-z]{10}[0-9]?$"
 
 @dataclass
 class Faults:
-    """The rows of an import that are no events, added by several threads, so in no order."""
+    """The rows of an import that are no events, added by several threads, so in no order.
 
-    found: list[pl.DataFrame]
-    rejected: int = 0
+    `found` has those that are rejected or open, as NO_FAULTS has them; `blank` lines are counted.
+    Of a file of another format, with over `most` of them, not all are kept.
+    """
+
+    most: int
+    found: list[pl.DataFrame] = field(default_factory=lambda: [NO_FAULTS])
+    kept: int = 0
+    blank: int = 0
 
     @property
     def are_too_many(self) -> bool:
-        return self.rejected > MOST_REJECTED
+        return self.kept > self.most or self.blank > _MOST_BLANK
 
     def add(self, bad: pl.DataFrame) -> None:
         """Add rows, as NO_FAULTS has them."""
-        self.found.append(bad)
-        self.rejected += bad.select((~pl.col("reason").is_in([BLANK, OPEN])).sum()).item()
+        kept = bad.filter(pl.col("reason") != BLANK)
+        self.blank += bad.height - kept.height
+        self.kept += kept.height
+        self.found.append(kept.head(self.most + 1))
 
     def another_format(self) -> str:
         """Say what is wrong with a file that has too many."""
+        if self.kept <= self.most:
+            return f"more than {_MOST_BLANK:,} of its rows are blank; export it again"
         reasons = pl.concat(self.found)["reason"]
-        [most] = reasons.filter(~reasons.is_in([BLANK, OPEN])).mode().sort().head(1)
+        [most] = reasons.mode().sort().head(1)
+        why = "they are as they were when they were rejected" if most == OPEN else REASONS[most]
         return (
-            f"of another format: more than {MOST_REJECTED:,} of its rows would be rejected, most "
-            f"of them since {REASONS[most]}; export it again"
+            f"of another format: more than {self.most:,} of its rows would be rejected "
+            f"(VPP_MAX_REJECTED_ROWS), most of them since {why}; export it again"
         )
 
 
 def good_rows(file: SpoolFile, number: int, timezone: str, faults: Faults) -> pl.LazyFrame:
     """Scan the good rows of one spool file; the faulty ones are added to `faults` on the way."""
     columns = text_columns(file)
-    long_rows = _long_rows(file)
+    long_rows = _long_rows(file, faults.most)
     origin = origins(file)
     moments = _market_moments(timezone, is_interval_end=INTERVAL_END in file.columns)
     is_good = pl.all_horizontal(
@@ -111,7 +122,7 @@ def good_rows(file: SpoolFile, number: int, timezone: str, faults: Faults) -> pl
 
     def good(batch: pl.DataFrame) -> pl.DataFrame:
         if faults.are_too_many:
-            return NO_EVENTS
+            raise Unreadable(faults.another_format())  # ends the pass, as one of Polars' errors
         source, line = origin(batch["row"])
         day, second = moments(batch["text_date"])
         typed = batch.with_columns(
@@ -167,18 +178,21 @@ def _are_long(batch: pl.DataFrame, long_rows: pl.Series | None) -> pl.Series:
     """Say which rows have more fields than the header has columns, blank ones at the end aside."""
     first, second = (batch[name] for name in OVERFLOW)
     if long_rows is not None:
-        return batch["row"].is_in(long_rows)
+        begin = long_rows.search_sorted(batch["row"][0], side="left")
+        end = long_rows.search_sorted(batch["row"][-1], side="right")
+        return batch["row"].is_in(long_rows[begin:end])
     if first.null_count() == batch.height:
         return pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
     # Of a blank field and then another, nobody has looked at what comes behind.
     return (first.str.strip_chars().fill_null("") != "") | second.is_not_null()
 
 
-def _long_rows(file: SpoolFile) -> pl.Series | None:
+def _long_rows(file: SpoolFile, most: int) -> pl.Series | None:
     """Return the rows with more fields than the header has columns, blank ones at the end aside.
 
     The parser gives the first fields too many and drops the others, so that `...,25,,,x` looks
     well; but only where a field is empty, which most files never have. None: not looked for.
+    With more than `most` of them the file is of another format, and not all are returned.
     """
     if not file.has_empty_fields and not file.is_quoted:
         return None
@@ -186,7 +200,7 @@ def _long_rows(file: SpoolFile) -> pl.Series | None:
     if file.is_quoted:
         line = line.str.replace_all(r'"(?:[^"]|"")*"', '"')
     commas = line.str.count_matches(",", literal=True)
-    rows = scan_lines(file).filter(commas >= len(file.columns)).select("row")
+    rows = scan_lines(file).filter(commas >= len(file.columns)).select("row").head(most + 1)
     return rows.collect(engine="streaming").to_series()
 
 
@@ -238,7 +252,7 @@ def read_sites(texts: pl.Series) -> pl.Series:
     )
 
 
-@lru_cache(1 << 20)
+@lru_cache(1 << 17)
 def _site_of(nmi: str) -> str | None:
     try:
         return canonical_nmi(nmi)

@@ -16,10 +16,6 @@ _OF_OBJECT = (
 )
 
 
-class UnforeseenError(Exception):
-    """A group of files could not be read, for a reason that nobody has thought of."""
-
-
 @dataclass(frozen=True)
 class ReadObject:
     """An object as it was read: its number in the import, and what its rows do not say of it.

@@ -4,7 +4,7 @@ import polars as pl
 
 from tasks.imports.catalog import EVENTS, KINDS, METER, kind_of
 from tasks.imports.event_files import import_event_files
-from tasks.imports.import_record import UnforeseenError
+from tasks.imports.limits import NotTogether
 from tasks.imports.meter_files import import_meter_files
 from tasks.imports.price_files import import_price_files
 from tasks.io.object_store import ObjectStore, ObjectVersion
@@ -50,7 +50,7 @@ def import_objects(store: ObjectStore, timezone: str, objects: list[ObjectVersio
     """
     try:
         return _import_group(store, timezone, objects)
-    except UnforeseenError:
+    except NotTogether:
         return pl.concat([_import_group(store, timezone, [version]) for version in objects])
 
 

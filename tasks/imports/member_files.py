@@ -18,15 +18,20 @@ from polars._typing import PolarsDataType
 
 from tasks.core import keys
 from tasks.core.errors import ChangedMeanwhile, Unreadable
+from tasks.core.settings import Settings
 from tasks.imports.catalog import Kind
 from tasks.imports.import_record import ReadObject, catalog_rows, import_id, sentence_of
+from tasks.imports.limits import (
+    MOST_REJECTED_BYTES,
+    MOST_REJECTED_ROWS,
+    UnpackedSize,
+    require_text,
+)
 from tasks.imports.unpack import Member, unpack
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.workspace import workspace
 
 ROW_GROUP = 8192  # rows: some megabytes, where the default would hold 1 GB of readings in memory
-# An object with more in its rejected rows is not read to its end: all of them are held in memory.
-MOST_REJECTED_BYTES = 64 << 20
 _PARALLEL_READS = 16
 
 
@@ -78,6 +83,10 @@ class _Outcome:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def rejected_rows(self) -> int:
+        return sum(rows.height for rows in self.rejected)
+
+    @property
     def rejected_bytes(self) -> int:
         """Return how much there is in the rejected rows."""
         return sum(int(rows["row"].str.len_bytes().sum()) for rows in self.rejected)
@@ -93,7 +102,7 @@ def import_members(store: ObjectStore, form: Format, objects: list[ObjectVersion
     """
     with workspace("import") as folder:
         outcomes = [
-            (version, number, _read(form, version, number, path))
+            (version, number, _read(store.settings, form, version, number, path))
             for number, (version, path) in enumerate(_bring(store, objects, folder))
         ]
         name = import_id(form.kind, [version for version, _, _ in outcomes])
@@ -123,6 +132,8 @@ def _bring(
     """Bring objects to disk, several at a time; yield each that is still there, in order."""
 
     def bring(version: ObjectVersion, path: Path) -> bool:
+        if version.size > store.settings.max_unpacked_gb * (1 << 30):
+            return True  # `_read` says so
         try:
             with path.open("wb") as file:
                 for chunk in store.stream(version.key, version.etag):
@@ -140,13 +151,17 @@ def _bring(
                 yield version, path
 
 
-def _read(form: Format, version: ObjectVersion, number: int, path: Path) -> _Outcome:
+def _read(
+    settings: Settings, form: Format, version: ObjectVersion, number: int, path: Path
+) -> _Outcome:
     """Read an object's members; remove what is on disk of it but the Parquet files."""
     unpacked = path.with_name(f"{path.name}-members")
     unpacked.mkdir()
     outcome = _Outcome()
     try:
-        for member in _members(version, path, unpacked, outcome):
+        UnpackedSize(settings, version.size).take(version.size)
+        for member in _members(settings, version, path, unpacked, outcome):
+            require_text(member.path, member.name, settings)
             name = member.name.removeprefix(version.key).removeprefix("/")
             part = path.with_name(f"{path.name}-{len(outcome.parts)}.parquet")
             outcome.parts.append(part)
@@ -159,7 +174,10 @@ def _read(form: Format, version: ObjectVersion, number: int, path: Path) -> _Out
                 )
             )
             outcome.warnings += rows.warnings
-            if outcome.rejected_bytes > MOST_REJECTED_BYTES:
+            if (
+                outcome.rejected_bytes > MOST_REJECTED_BYTES
+                or outcome.rejected_rows > MOST_REJECTED_ROWS
+            ):
                 raise Unreadable(
                     f"{member.name}: too many rows of it and of the files before it would be "
                     "rejected; correct them, or upload the files one by one to see each row"
@@ -174,13 +192,15 @@ def _read(form: Format, version: ObjectVersion, number: int, path: Path) -> _Out
         said = said.removeprefix(f"{version.key}: ").removeprefix(f"{version.key}/")
         outcome = _Outcome(outcome.sha256, said)
     shutil.rmtree(unpacked)
-    path.unlink()
+    path.unlink(missing_ok=True)
     return outcome
 
 
-def _members(version: ObjectVersion, path: Path, folder: Path, outcome: _Outcome) -> list[Member]:
+def _members(
+    settings: Settings, version: ObjectVersion, path: Path, folder: Path, outcome: _Outcome
+) -> list[Member]:
     """Unpack an object, and note the hash of what is in it, however it is packed."""
-    members = unpack(path, version.key, folder)
+    members = unpack(path, version.key, folder, settings)
     if not members:
         raise Unreadable("empty: there is no file with anything in it")
     hashes = []

@@ -52,8 +52,9 @@ from polars._typing import PolarsDataType
 from polars.io.plugins import register_io_source
 
 from tasks.core.errors import Unreadable
+from tasks.imports.limits import MOST_REJECTED_BYTES, MOST_REJECTED_ROWS
 from tasks.imports.nem12_records import LETTERS, MAX_MICRO_KWH, Run, quality_text, read_day
-from tasks.imports.nem12_structure import Structure, read_lines, read_structure, require_text
+from tasks.imports.nem12_structure import Structure, read_lines, read_structure
 
 # Why a row is rejected. A row with several faults is counted under the first.
 REASONS = {
@@ -129,8 +130,6 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 _UNCLEAN_BODY = r"[^0-9.,]|\.[0-9]*\.|\.[0-9]{7}|[0-9]{10}|,,|\.,|^,|[.,]$"
 _CLEAN_TAIL = r'^([AEFSV](?:[0-9]{2})?),[^,"]*,[^,"]*,((?:[0-9]{12}(?:[0-9]{2})?)?) *(?:,|\r?$)'
 _ROW_GROUP = 8192  # days: 20 MB of values, where the default would hold 1 GB and more in memory
-# A file with more in its rejected rows is not read to its end: all of them are held in memory.
-MOST_REJECTED_BYTES = 64 << 20
 _THREADS = 2
 _IS_QUICK = True  # tests turn it off, to hold the slow way against the quick one
 
@@ -172,7 +171,6 @@ def import_nem12(
         Unreadable: it is not NEM12, or too much of it would be rejected. The message says what it
             is.
     """
-    require_text(path, key)
     structure = read_structure(path, key, modified)
     outcome = _Outcome(source, structure)
     _days_of(path, outcome).with_columns(member=pl.lit(member)).sink_parquet(
@@ -225,6 +223,8 @@ def _days_of(path: Path, outcome: "_Outcome") -> pl.LazyFrame:
         with ThreadPoolExecutor(_THREADS) as pool:
             for readings in _in_turn(pool, outcome.read, read_lines(path)):
                 yield readings.select(columns) if columns else readings
+                if outcome.has_too_many:
+                    return
 
     return register_io_source(read, schema=_DAYS_SCHEMA)
 
@@ -263,7 +263,8 @@ class _Outcome:
     @property
     def has_too_many(self) -> bool:
         """Say whether there is more in rejected rows than is kept."""
-        return sum(self.rejected_bytes) > MOST_REJECTED_BYTES
+        rows = sum(rows for _, rows in self.reasons)
+        return rows > MOST_REJECTED_ROWS or sum(self.rejected_bytes) > MOST_REJECTED_BYTES
 
     def another_format(self) -> str:
         """Say what is wrong with a file that has too many rejected rows."""

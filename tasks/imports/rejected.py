@@ -1,7 +1,6 @@
 """What an import keeps of the rows that it rejects."""
 
 import io
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -9,7 +8,9 @@ from typing import cast
 import polars as pl
 from polars._typing import PolarsDataType
 
+from tasks.core.errors import Unreadable
 from tasks.imports.event_rows import OPEN
+from tasks.imports.limits import MOST_REJECTED_BYTES
 from tasks.imports.rejected_id import content_of
 from tasks.imports.scan import key_of, scan_fields, scan_lines
 from tasks.imports.spool import COLUMNS, REJECTED_ID, SpoolFile
@@ -32,62 +33,71 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 
 
 def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
-    """Write `rejected.csv` (REJECTED_SCHEMA), in file order."""
-    rejected = faults.filter(pl.col("reason") != OPEN)
-    parts = [
-        scan_lines(file).map_batches(
-            _rejected_of(file, of_file), schema=REJECTED_SCHEMA, streamable=True
-        )
-        for number, file in enumerate(files)
-        if not (of_file := rejected.filter(pl.col("file") == number)).is_empty()
-    ]
-    pl.concat([pl.LazyFrame(schema=REJECTED_SCHEMA), *parts]).sink_csv(path)
+    """Write `rejected.csv` (REJECTED_SCHEMA), in file order.
+
+    Raises:
+        Unreadable: there is too much in the rejected rows.
+    """
+    bytes_left = MOST_REJECTED_BYTES
+    with path.open("wb") as csv:
+        pl.DataFrame(schema=REJECTED_SCHEMA).write_csv(csv)
+        for number, file in enumerate(files):
+            of_file = faults.filter((pl.col("file") == number) & (pl.col("reason") != OPEN))
+            if of_file.height:
+                # A query may not wait for another one in the engine's own threads, or several of
+                # them wait for each other for ever; so no map_batches.
+                for lines in scan_lines(file).collect_batches():
+                    rows = _rejected_among(lines, file, of_file)
+                    bytes_left -= cast(int, rows["row"].str.len_bytes().sum())
+                    if bytes_left < 0:
+                        raise Unreadable(
+                            f"its {of_file.height:,} rejected rows have more than "
+                            f"{MOST_REJECTED_BYTES >> 20} MB together; correct the file, or split "
+                            "it to see each row"
+                        )
+                    rows.write_csv(csv, include_header=False)
 
 
-def _rejected_of(file: SpoolFile, faults: pl.DataFrame) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return a function that finds the rejected rows among lines of a spool file (row, line)."""
+def _rejected_among(lines: pl.DataFrame, file: SpoolFile, faults: pl.DataFrame) -> pl.DataFrame:
+    """Return the rejected rows among lines of a spool file (row, line)."""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
-
-    def rejected(lines: pl.DataFrame) -> pl.DataFrame:
-        first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
-        after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
-        of_batch = faults[first:after]
-        if of_batch.is_empty():
-            return pl.DataFrame(schema=REJECTED_SCHEMA)
-        as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
-        again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
-        given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
-        parsed = (
-            scan_fields(file, again)
-            .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
-            .collect()
+    first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
+    after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
+    of_batch = faults[first:after]
+    if of_batch.is_empty():
+        return pl.DataFrame(schema=REJECTED_SCHEMA)
+    as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
+    again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
+    given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
+    parsed = (
+        scan_fields(file, again)
+        .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
+        .collect()
+    )
+    assert of_batch.height == parsed.height == as_they_were.len()
+    return (
+        pl.concat([of_batch, parsed], how="horizontal")
+        .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
+        .select(
+            key_of(file),
+            "line",
+            "reason",
+            _at_stake(),
+            "day",
+            pl.when(pl.col("given_id").str.strip_chars() != "")
+            .then(pl.col("given_id").str.strip_chars())
+            .alias("given_id"),
+            "content",
+            # In a row with too many fields, which one is which cannot be known.
+            *(
+                pl.when(pl.col("reason") != "fields")
+                .then(pl.col(name).str.strip_chars())
+                .name.replace("text_", "")
+                for name in fields
+            ),
+            pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
         )
-        assert of_batch.height == parsed.height == as_they_were.len()
-        return (
-            pl.concat([of_batch, parsed], how="horizontal")
-            .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
-            .select(
-                key_of(file),
-                "line",
-                "reason",
-                _at_stake(),
-                "day",
-                pl.when(pl.col("given_id").str.strip_chars() != "")
-                .then(pl.col("given_id").str.strip_chars())
-                .alias("given_id"),
-                "content",
-                # In a row with too many fields, which one is which cannot be known.
-                *(
-                    pl.when(pl.col("reason") != "fields")
-                    .then(pl.col(name).str.strip_chars())
-                    .name.replace("text_", "")
-                    for name in fields
-                ),
-                pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
-            )
-        )
-
-    return rejected
+    )
 
 
 def _contents(rejected: pl.DataFrame, fields: pl.DataFrame, rows: pl.Series) -> pl.Series:

@@ -1,11 +1,16 @@
 """Reading spool files: as fields or as whole lines, and where each row of them came from."""
 
 import io
+import os
 from collections.abc import Callable
 
 import polars as pl
 
 from tasks.imports.spool import COLUMNS, EVENT_ID, INTERVAL_END, REJECTED_ID, SpoolFile
+
+# Bytes that Polars' CSV parser takes at once: it takes some ahead, and a field has 16 bytes
+# or more in memory however short it is: its own 16 MB made 2 GB of a file of 200 columns.
+os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", str(1 << 20))
 
 OVERFLOW = ["overflow_1", "overflow_2"]  # the first fields beyond the header's columns
 

@@ -4,14 +4,13 @@ Objects with the same columns are laid one after the other in one file, so that 
 parsed like one big one. What decides whether a file can be read at all is decided here, in terms
 that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all columns
 in its first line, close every quote on the line that opened it, end its lines with LF or CRLF, and
-have no line that is longer than any event could be.
+be within the limits (`limits.py`).
 """
 
 import csv
 import gzip
 import hashlib
 import io
-import mmap
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,8 @@ from pathlib import Path
 import polars as pl
 
 from tasks.core.errors import ChangedMeanwhile, Unreadable
+from tasks.core.settings import Settings
+from tasks.imports.limits import Lines, NotTogether, UnpackedSize, too_long
 from tasks.io.object_store import CHUNK_BYTES, ObjectStore, ObjectVersion
 
 try:
@@ -44,8 +45,8 @@ _SMALL_CHUNK = (
     64 << 10
 )  # below it, handing a chunk to a thread or to Polars costs more than it saves
 
-_MOST_COLUMNS = 1000
-_LONGEST_LINE = 1 << 20  # bytes
+_SHORTEST_EVENT = 32  # bytes
+_MOST_TOGETHER_BYTES = 4 << 30  # of lines of several objects
 _PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 # What some programs take for the end of a line, and the parser does not: rows would hide behind it.
 _OTHER_LINE_ENDS = {
@@ -102,7 +103,11 @@ def spool(
 
     Several objects are taken to be small and are read side by side; one alone is streamed. An
     object that was replaced since it was listed is left out: the next listing shows it again.
+
+    Raises:
+        NotTogether: together they are too big.
     """
+    settings = store.settings
     sources: list[Source] = []
     files: dict[tuple[str, ...], SpoolFile] = {}
     with ExitStack() as stack:
@@ -111,15 +116,17 @@ def spool(
         for number, (version, body) in enumerate(_bodies(store, objects)):
             source = Source(version, number)
             try:
-                header, chunks = _unpacked(version.key, body)
-                columns = _columns(header)
+                size = UnpackedSize(settings, version.size)
+                header, chunks = _unpacked(version.key, body, size)
+                columns = _columns(header, settings)
                 source.ignored_columns = _ignored(columns)
                 if columns not in files:
                     files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
                     handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
                     handles[columns].write(b"\n")
                 content = _Content(hashlib.sha256(header), chunks, handles[columns])
-                _append(source, content, files[columns], beside)
+                seen = Lines(settings, min(len(columns), _SHORTEST_EVENT), first=2)
+                _append(source, content, files[columns], seen, beside)
                 source.sha256 = content.sha256.hexdigest()
             except ChangedMeanwhile:
                 continue
@@ -128,6 +135,10 @@ def spool(
             except Unreadable as error:
                 source.failed = str(error)
             sources.append(source)
+            if len(objects) > 1 and sum(handle.tell() for handle in handles.values()) > (
+                _MOST_TOGETHER_BYTES
+            ):
+                raise NotTogether
     return sources, [file for file in files.values() if file.sources]
 
 
@@ -151,7 +162,11 @@ def _bodies(
 
 
 def _append(
-    source: Source, content: "_Content", file: SpoolFile, beside: ThreadPoolExecutor
+    source: Source,
+    content: "_Content",
+    file: SpoolFile,
+    seen: Lines,
+    beside: ThreadPoolExecutor,
 ) -> None:
     """Append a source's data lines to a spool file; on any failure, the file is as before.
 
@@ -160,20 +175,20 @@ def _append(
     """
     handle = content.handle
     start = handle.tell()
-    lines, last, unended = 0, b"\n", 0
+    last = b"\n"
     is_ascii, is_quoted, has_empty_fields = True, False, False
     kept: list[Future[bool]] = []  # at most one
     try:
         for chunk in filter(None, content.chunks):
             if kept:
                 has_empty_fields |= kept.pop().result()
+            lines, is_chunk_ascii = seen.ended, chunk.isascii()
+            _check_line_ends(chunk, is_chunk_ascii, last, lines)
+            seen.take(chunk)
             if len(chunk) < _SMALL_CHUNK:
                 has_empty_fields |= content.keep(chunk)
             else:
                 kept.append(beside.submit(content.keep, chunk))
-            is_chunk_ascii = chunk.isascii()
-            unended = _check_lines(chunk, is_chunk_ascii, last, unended, lines)
-            lines += chunk.count(b"\n")
             is_ascii = is_ascii and is_chunk_ascii
             is_quoted = is_quoted or b'"' in chunk
             has_empty_fields = has_empty_fields or last + chunk[:1] == b",,"
@@ -181,9 +196,10 @@ def _append(
         if kept:
             has_empty_fields |= kept.pop().result()
         if last == b"\r":
-            raise _bare_cr(lines)
+            raise _bare_cr(seen.ended)
         if last != b"\n":
-            lines += handle.write(b"\n")
+            seen.take(b"\n")
+            handle.write(b"\n")
         if is_quoted:
             _check_quoting(handle, start)
     except BaseException:
@@ -191,30 +207,22 @@ def _append(
         handle.seek(start)
         handle.truncate()
         raise
-    source.first_row, source.lines = file.rows, lines
-    file.rows += lines
+    source.first_row, source.lines = file.rows, seen.ended
+    file.rows += seen.ended
     file.is_ascii = file.is_ascii and is_ascii
     file.is_quoted = file.is_quoted or is_quoted
     file.has_empty_fields = file.has_empty_fields or has_empty_fields
     file.sources.append(source)
 
 
-def _check_lines(chunk: bytes, is_ascii: bool, last: bytes, unended: int, lines: int) -> int:
-    """Return how many bytes of the chunk belong to a line that has not ended yet.
-
-    `last` is the byte before the chunk, `unended` what it left of a line, `lines` how many ended.
+def _check_line_ends(chunk: bytes, is_ascii: bool, last: bytes, lines: int) -> None:
+    """Look at a chunk; `last` is the byte before it, `lines` how many ended before it.
 
     Raises:
-        Unreadable: what ends the lines is not LF or CRLF, or one is too long to be an event.
+        Unreadable: it is no text, or what ends its lines is not LF or CRLF.
     """
     if b"\0" in chunk:
         raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
-    first_end = chunk.find(b"\n")
-    if unended + (len(chunk) if first_end < 0 else first_end) > _LONGEST_LINE:
-        raise Unreadable(
-            f"line {lines + 2} is longer than {_LONGEST_LINE:,} bytes; no event is: export the "
-            "file again"
-        )
     if (last == b"\r" and chunk[:1] != b"\n") or _has_bare_cr(chunk):
         at = 0 if last == b"\r" and chunk[:1] != b"\n" else re.search(rb"\r(?!\n)", chunk).start()  # type: ignore[union-attr]
         raise _bare_cr(lines + chunk.count(b"\n", 0, at))
@@ -227,7 +235,6 @@ def _check_lines(chunk: bytes, is_ascii: bool, last: bytes, unended: int, lines:
             "the program that wrote it, so that rows would be lost: save it with LF or CRLF at the "
             "end of each line, or take the character out"
         )
-    return unended + len(chunk) if first_end < 0 else len(chunk) - chunk.rfind(b"\n") - 1
 
 
 def _has_bare_cr(chunk: bytes) -> bool:
@@ -246,24 +253,33 @@ def _bare_cr(lines: int) -> Unreadable:
 
 def _check_quoting(handle: io.BufferedRandom, start: int) -> None:
     handle.flush()
-    with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as spooled:
-        # The empty "line" behind the last newline is well quoted, so `pos` is all the search needs;
-        # with `pos`, ^ still matches only at the beginning of a line.
-        if broken := _BADLY_QUOTED.search(spooled, start):
-            line = 2 + sum(1 for _ in re.finditer(rb"\n", spooled[start : broken.start()]))
+    handle.seek(start)
+    lines, rest = 2, b""
+    while chunk := handle.read(CHUNK_BYTES):
+        # The last line of the file has its end, too; and no line is much longer than a chunk.
+        whole = rest + chunk
+        end = whole.rfind(b"\n") + 1
+        if broken := _BADLY_QUOTED.search(whole[:end]):
+            line = lines + whole.count(b"\n", 0, broken.start())
             raise Unreadable(
                 f"broken quoting: line {line} has a quote that is not closed on it, or that stands "
                 "inside a field; correct the line and upload the file again"
             )
+        lines, rest = lines + whole.count(b"\n", 0, end), whole[end:]
 
 
-def _columns(line: bytes) -> tuple[str, ...]:
+def _columns(line: bytes, settings: Settings) -> tuple[str, ...]:
     """Return the header's names in upper case.
 
     Raises:
-        Unreadable: the line does not name each of the five columns once.
+        Unreadable: the line does not name each of the five columns once, or it is beyond a limit.
     """
-    text = _header(line)
+    text = _header(line, settings.max_line_bytes)
+    if text.count(",") >= settings.max_columns:
+        raise Unreadable(
+            f"the first line names over {settings.max_columns:,} columns (VPP_MAX_COLUMNS); leave "
+            "out those that are not read"
+        )
     try:
         names = tuple(name.strip().upper() for name in next(csv.reader([text]), []))
     except csv.Error as error:
@@ -290,8 +306,8 @@ def _columns(line: bytes) -> tuple[str, ...]:
     return names
 
 
-def _header(line: bytes) -> str:
-    """Return the text of a first line.
+def _header(line: bytes, longest: int) -> str:
+    """Return the text of a first line of at most so many bytes.
 
     Raises:
         Unreadable: it is no text, or no header by any account.
@@ -304,6 +320,8 @@ def _header(line: bytes) -> str:
             )
     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable("not text: it is UTF-16; save it as CSV in UTF-8")
+    if len(line.rstrip(b"\r\n")) > longest:
+        raise too_long(1, longest)
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -315,8 +333,6 @@ def _header(line: bytes) -> str:
         raise Unreadable("empty: it has no header and no rows")
     if "\r" in text:
         raise _bare_cr(-1)
-    if text.count(",") >= _MOST_COLUMNS:
-        raise Unreadable(f"the first line names over {_MOST_COLUMNS:,} columns; no header does")
     return text
 
 
@@ -328,20 +344,28 @@ def _ignored(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in columns if name not in read)
 
 
-def _unpacked(key: str, body: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+def _unpacked(key: str, body: Iterable[bytes], size: UnpackedSize) -> tuple[bytes, Iterator[bytes]]:
     """Return unpacked content: its first line, or the beginning of an endless one, and the rest."""
+    longest = size.settings.max_line_bytes + 1
     if not key.lower().endswith((".gz", ".zst")):
         chunks = iter(body)
         begun = next(chunks, b"")
-        while b"\n" not in begun and len(begun) < CHUNK_BYTES and (more := next(chunks, b"")):
+        while b"\n" not in begun and len(begun) < longest and (more := next(chunks, b"")):
             begun += more
-        end = begun.find(b"\n", 0, CHUNK_BYTES) + 1 or CHUNK_BYTES
-        return begun[:end], chain([begun[end:]], chunks)
+        end = begun.find(b"\n", 0, longest) + 1 or longest
+        return begun[:end], _counted(chain([begun[end:]], chunks), size)
     packed = io.BufferedReader(_ChunkReader(body), CHUNK_BYTES)
     stream: gzip.GzipFile | ZstdFile = (
         gzip.GzipFile(fileobj=packed) if key.lower().endswith(".gz") else ZstdFile(packed)
     )
-    return stream.readline(CHUNK_BYTES), iter(lambda: stream.read(CHUNK_BYTES), b"")
+    header = stream.readline(longest)
+    return header, _counted(iter(lambda: stream.read(CHUNK_BYTES), b""), size)
+
+
+def _counted(chunks: Iterable[bytes], size: UnpackedSize) -> Iterator[bytes]:
+    for chunk in chunks:
+        size.take(len(chunk))
+        yield chunk
 
 
 @dataclass

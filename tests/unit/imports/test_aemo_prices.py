@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from tasks.core.errors import Unreadable
+from tasks.core.settings import Settings
 from tasks.imports.aemo_prices import (
     IGNORED,
     PRICES_SCHEMA,
@@ -17,6 +18,7 @@ from tasks.imports.aemo_prices import (
     PriceImport,
     import_prices,
 )
+from tasks.imports.limits import require_text
 
 C = "C,SETP.WORLD,DVD_TRADINGPRICE,AEMO,PUBLIC,2026/04/07,15:26:16"
 I = "I,TRADING,PRICE,3,SETTLEMENTDATE,RUNNO,REGIONID,PERIODID,RRP,LASTCHANGED,ROP"  # noqa: E741
@@ -45,6 +47,7 @@ def read(tmp_path: Path) -> Reader:
     def read_lines(*lines: str, end: str = "\n", data: bytes | None = None) -> PriceImport:
         path = tmp_path / "file.csv"
         path.write_bytes("".join(line + end for line in lines).encode() if data is None else data)
+        require_text(path, "prices/file.csv", Settings())
         result = import_prices(path, "prices/file.csv", 7)
         assert result.prices.schema == pl.Schema(PRICES_SCHEMA)
         assert result.rejected.schema == pl.Schema(REJECTED_SCHEMA)
@@ -215,7 +218,8 @@ def test_a_report_that_was_cut_is_a_warning(
         (b"C,x\nI,TRADING,REGIONSUM,1,RRP\n", "it has no table .* but TRADING,REGIONSUM"),
         (b"C,x\n", "but no table"),
         (b"I,TRADING,PRICE,3,REGIONID\n", "line 1 has no column SETTLEMENTDATE, RRP"),
-        ("C,x".encode("utf-16"), "NUL"),
+        ("C,x".encode("utf-16"), "UTF-16"),
+        (b"C,x\0\n", "NUL"),
     ],
 )
 def test_what_is_no_price_file_says_what_it_is(read: Reader, data: bytes, sentence: str) -> None:

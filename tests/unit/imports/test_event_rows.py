@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from tasks.imports.event_rows import (
-    BLANK,
     ENERGY,
     NO_EVENTS,
     NO_FAULTS,
@@ -178,17 +177,23 @@ class Read(NamedTuple):
 
     events: pl.DataFrame
     faults: pl.DataFrame
+    blank: int  # how many lines were no rows
 
     @property
     def reasons(self) -> list[tuple[int, str]]:
         return self.faults.select("line", "reason").rows()
 
 
-def read(folder: Path, *texts: str | bytes, columns: tuple[str, ...] = COLUMNS) -> Read:
-    faults = Faults([NO_FAULTS])
+def read(
+    folder: Path, *texts: str | bytes, columns: tuple[str, ...] = COLUMNS, most: int = 2000
+) -> Read:
+    faults = Faults(most)
     good = good_rows(spooled(folder, *texts, columns=columns), 3, TIMEZONE, faults).collect()
     assert good.schema == NO_EVENTS.schema
-    return Read(good.sort("source", "line"), pl.concat(faults.found).sort("source", "line"))
+    found = pl.concat(faults.found).sort("source", "line")
+    assert found.schema == NO_FAULTS.schema
+    assert found.height == faults.kept
+    return Read(good.sort("source", "line"), found, faults.blank)
 
 
 def row(**fields: str) -> str:
@@ -253,16 +258,39 @@ def test_short_decimals_need_no_regex(dtype: pl.Decimal, whole_digits: int) -> N
         (row(nmi="O", tariff=""), "missing"),
         (row(nmi="O", tariff="25,x"), "fields"),
         ("6001000001\n", "missing"),
-        (",,,,\n", BLANK),
-        (" , ,\t, , \n", BLANK),
-        ("\n", BLANK),
-        ("\r\n", BLANK),
     ],
 )
 def test_of_several_faults_the_first_is_the_reason(tmp_path: Path, text: str, reason: str) -> None:
     found = read(tmp_path, row() + text)
     assert found.reasons == [(3, reason)]
-    assert found.events.height == 1
+    assert (found.events.height, found.blank) == (1, 0)
+
+
+@pytest.mark.parametrize("text", [",,,,\n", " , ,\t, , \n", "\n", "\r\n", ",,,,,,,\n"])
+def test_a_line_of_nothing_is_no_row(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path, row() + text * 3 + row())
+    assert (found.reasons, found.events["line"].to_list(), found.blank) == ([], [2, 6], 3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "columns", "why"),
+    [
+        (row(day="14/09/2025"), COLUMNS, REASONS["date"]),
+        (row(tariff="25,x"), COLUMNS, REASONS["fields"]),
+        (",,,,,REJ-A-1\n", (*COLUMNS, "REJECTED_ID"), "they are as they were when they were re"),
+    ],
+)
+def test_a_file_with_too_many_rejected_rows_is_of_another_format(
+    tmp_path: Path, bad: str, columns: tuple[str, ...], why: str
+) -> None:
+    assert len(read(tmp_path, bad * 5, columns=columns, most=5).reasons) == 5
+    faults = Faults(5)
+    good_rows(spooled(tmp_path, bad * 6, columns=columns), 0, TIMEZONE, faults).collect()
+    assert faults.are_too_many
+    assert faults.another_format().startswith(
+        "of another format: more than 5 of its rows would be rejected (VPP_MAX_REJECTED_ROWS), "
+        f"most of them since {why}"
+    )
 
 
 def test_every_reason_is_met() -> None:
@@ -313,10 +341,10 @@ def test_a_row_has_the_source_and_the_line_that_it_came_from(tmp_path: Path) -> 
     found = read(tmp_path, row() + "\n" + row(), row(nmi="O") + row(), "", row(tariff="x"))
     assert found.events.select("source", "line").rows() == [(0, 2), (0, 4), (1, 3)]
     assert found.faults.select("file", "source", "line", "reason").rows() == [
-        (3, 0, 3, BLANK),
         (3, 1, 2, "nmi"),
         (3, 3, 2, "tariff"),
     ]
+    assert found.blank == 1
 
 
 def test_columns_stand_in_any_order_and_others_do_not_matter(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from tasks.core.errors import Unreadable
+from tasks.core.settings import Settings
 from tasks.imports import nem12, nem12_structure
+from tasks.imports.limits import require_text
 from tasks.imports.nem12 import (
     IGNORED,
     READINGS_SCHEMA,
@@ -75,6 +77,7 @@ def read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
     def read_lines(*lines: str, end: str = "\n", data: bytes | None = None) -> Read:
         path, readings = tmp_path / "file.csv", tmp_path / "readings.parquet"
         path.write_bytes("".join(line + end for line in lines).encode() if data is None else data)
+        require_text(path, "meter-data/file.csv", Settings())
         result = import_nem12(path, "meter-data/file.csv", STORED, readings, 7)
         found = pl.read_parquet(readings)
         assert found.schema == pl.Schema(READINGS_SCHEMA)

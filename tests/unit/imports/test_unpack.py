@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import Unreadable
+from tasks.core.settings import Settings
+from tasks.imports import unpack as unpack_module
 from tasks.imports.unpack import unpack
 
 try:
@@ -26,11 +28,12 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def unpacked(data: bytes, folder: Path, **limits: int) -> dict[str, bytes]:
+def unpacked(data: bytes, folder: Path, **limits: float) -> dict[str, bytes]:
     path, into = folder / "object", folder / "unpacked"
     path.write_bytes(data)
     into.mkdir()
-    return {member.name: member.path.read_bytes() for member in unpack(path, "a", into, **limits)}
+    members = unpack(path, "a", into, Settings(**limits))
+    return {member.name: member.path.read_bytes() for member in members}
 
 
 @pytest.mark.parametrize(
@@ -73,13 +76,34 @@ def test_what_cannot_be_unpacked_says_so(data: bytes, sentence: str, tmp_path: P
 @pytest.mark.parametrize("pack", [gzip.compress, zstd, lambda data: zipped({"b": data})])
 def test_too_big(pack: object, tmp_path: Path) -> None:
     assert callable(pack)
-    with pytest.raises(Unreadable, match=r"^a: unpacked, it is too big"):
-        unpacked(pack(TEXT), tmp_path, max_bytes=999)
+    with pytest.raises(Unreadable, match=r"^unpacked, it is too big"):
+        unpacked(pack(TEXT), tmp_path, max_unpacked_gb=999 / (1 << 30))
 
 
-def test_too_many(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match=r"^a: too many files"):
-        unpacked(zipped({"b": b"1", "c": b"2"}), tmp_path, max_members=1)
+@pytest.mark.parametrize("pack", [gzip.compress, zstd, lambda data: zipped({"b": data})])
+def test_too_tight(pack: object, tmp_path: Path) -> None:
+    assert callable(pack)
+    with pytest.raises(Unreadable, match=r"^unpacked, it is over 100 times as big"):
+        unpacked(pack(bytes(65 << 20)), tmp_path, max_unpacked_ratio=100)
+
+
+def test_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack_module, "_MOST_MEMBERS", 1)
+    with pytest.raises(Unreadable, match=r"^over 1 files are in it"):
+        unpacked(zipped({"b": b"1", "c": b"2"}), tmp_path)
+
+
+def test_a_name_that_misleads(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match=r"^the name of a file in it, 'a\\u202evsc.csv', has"):
+        unpacked(zipped({"a\u202evsc.csv": b"1"}), tmp_path)
+
+
+def test_another_method(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("b", TEXT)
+    with pytest.raises(Unreadable, match=r"^a/b: packed in an unusual way"):
+        unpacked(packed.getvalue(), tmp_path)
 
 
 def test_an_encrypted_member(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What breaks other programs, done to this one on purpose, with counts."""
