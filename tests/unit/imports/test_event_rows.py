@@ -193,6 +193,7 @@ def read(
     found = pl.concat(faults.found).sort("source", "line")
     assert found.schema == NO_FAULTS.schema
     assert found.height == faults.kept
+    assert not faults.are_too_many
     return Read(good.sort("source", "line"), found, faults.blank)
 
 
