@@ -34,8 +34,15 @@ def verdict(dependencies: list[dict[str, Any]]) -> tuple[str, bool]:
 
 def main() -> int:
     """Run pip-audit on the lock, and print its verdict."""
-    tool = [Path(sys.executable).with_name("uv"), "tool", "run", "--quiet", "--from", PIP_AUDIT]
-    options = ["--disable-pip", "--require-hashes", "--format", "json", "--requirement", LOCK]
+    tool = [
+        str(Path(sys.executable).with_name("uv")),
+        "tool",
+        "run",
+        "--quiet",
+        "--from",
+        PIP_AUDIT,
+    ]
+    options = ["--disable-pip", "--require-hashes", "--format", "json", "--requirement", str(LOCK)]
     done = subprocess.run(
         [*tool, "pip-audit", *options], capture_output=True, text=True, check=False
     )

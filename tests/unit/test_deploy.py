@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from importlib.resources import files
 from typing import Any
 
@@ -61,11 +62,8 @@ def test_every_setting_of_prefect_that_is_named_exists() -> None:
 
 
 def test_compose_runs_the_image_that_the_project_is() -> None:
-    version = re.search(
-        r'^version = "([0-9.]+?)(\.dev0)?"', (ROOT / "pyproject.toml").read_text(), re.M
-    )
-    assert version
-    ours = f"vpp-settlement:{version[1]}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = f"vpp-settlement:{project['version'].removesuffix('.dev0')}"
     for name in ("server", "setup", "worker"):
         assert COMPOSE["services"][name]["image"] == ours
     assert ours in (DEPLOY / "Dockerfile").read_text()

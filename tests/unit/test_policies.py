@@ -217,13 +217,14 @@ def test_without_this_line_something_that_is_done_is_not_permitted(
 
 
 def test_a_reader_and_an_uploader_can_do_nothing_else(iam: Iam) -> None:
-    for name, call in (
+    refused: list[tuple[str, Callable[[ObjectStore], object]]] = [
         ("uploader", lambda store: store.read("events/a.csv")),
         ("uploader", lambda store: store.write("reports/2025-09/a.json", b"")),
         ("reader", lambda store: store.write("reports/2025-09/a.json", b"")),
         ("reader", lambda store: store.read("registry/changes.jsonl")),
         ("worker", lambda store: store.delete("events/a.csv")),
         ("worker", lambda store: store.write("elsewhere", b"")),
-    ):
+    ]
+    for name, call in refused:
         with pytest.raises(Refused, match="does not permit"):
             call(iam.place(POLICIES[name])[0].store)

@@ -39,11 +39,11 @@ def pinned(lock: Path) -> dict[str, str]:
 def licences(name: str) -> set[str]:
     """Return a package's licences: by its expression, else its classifiers, else its own words."""
     about = distribution(name).metadata
-    if expression := about.get("License-Expression"):
-        return set(re.split(r"[() ]*\b(?:AND|OR)\b[() ]*|[()]", expression)) - {""}
+    if expression := about.json.get("license_expression"):
+        return set(re.split(r"[() ]*\b(?:AND|OR)\b[() ]*|[()]", str(expression))) - {""}
     classes = [text.split(" :: ") for text in about.get_all("Classifier") or []]
     found = {parts[-1] for parts in classes if parts[0] == "License" and len(parts) > 2}
-    return found or {(about.get("License") or "none").splitlines()[0]}
+    return found or {str(about.json.get("license", "none")).splitlines()[0]}
 
 
 def test_a_production_has_the_same_versions_without_tests_and_extras() -> None:
