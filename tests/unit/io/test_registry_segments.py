@@ -29,7 +29,8 @@ from tasks.io.registry_log import (
     redate_changes,
 )
 from tasks.io.registry_segments import Log, open_log, read_log
-from tests.unit.core.test_registry import append, battery, parsed, site, update_vpp, vpp
+from tests.unit.core.registries import battery, parsed, site, update_vpp, vpp
+from tests.unit.io.test_registry_log import append
 from tests.unit.sql.test_registry import TODAY, any_change, histories, recorded
 
 FULL_BYTES = 1000  # four changes or five
