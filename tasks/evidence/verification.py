@@ -8,7 +8,7 @@ as clocks may differ and an `as_of` may be later than changes recorded after the
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -93,7 +93,7 @@ def verify(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -> Ver
     key, published = read_report(store, month, vpp, revision)
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
-    with rebuild(store, pins) as connection:
+    with rebuild(store, pins, [vpp]) as connection:
         recomputed = rebuilt_report(connection, month, vpp, number)
     return Verdict(
         key,
@@ -196,7 +196,9 @@ def _of_catalog(catalog: pl.DataFrame, named: list[SettledFile], run_record: str
     return files
 
 
-def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+def rebuild(
+    store: ObjectStore, pins: Pinned, vpps: Sequence[str] = ()
+) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     """Build all of a run's tables again, in a database that is gone after the block."""
     record = pins.record
     basis = Basis(
@@ -212,7 +214,7 @@ def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.D
             list(record.rejected_by_site.items()), schema=REJECTED_SCHEMA, orient="row"
         ),
     )
-    return open_allocation(store, basis)
+    return open_allocation(store, basis, vpps)
 
 
 def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:

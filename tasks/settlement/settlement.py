@@ -52,7 +52,7 @@ class Settlement:
 
 
 def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) -> Settlement:
-    """Settle a month for all VPPs, and report on those of the request.
+    """Settle a month for the VPPs of the request; place the events of all.
 
     Raises:
         Refused: a VPP of the request is unknown (the message names those that there are), or too
@@ -80,7 +80,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             rejected=inputs.rejected_by_site,
         )
         _bring_meter(store, basis, folder)
-        _allocate(store, connection, basis, daily, folder, request.what_if)
+        _allocate(store, connection, basis, daily, folder, request.vpps, request.what_if)
         _require_few_rejected(connection, inputs, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
@@ -115,7 +115,10 @@ def _facts(
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
     unassigned = rows(connection, sql("report/unassigned"))
-    [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
+    [settled] = rows(
+        connection,
+        "select coalesce(sum(events), 0) as events from valued_days where vpp is not null",
+    )
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     [readings] = rows(connection, sql("report/reading_counts"))
@@ -174,8 +177,10 @@ class Basis:
 
 
 @contextmanager
-def open_allocation(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Allocate a month.
+def open_allocation(
+    store: ObjectStore, basis: Basis, vpps: Sequence[str] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Allocate a month, for these VPPs (none given: for all).
 
     Yields:
         The database with all tables, checked. It is gone after the block.
@@ -183,7 +188,7 @@ def open_allocation(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBP
     with workspace("settle") as folder, warehouse(folder) as connection:
         daily = _bring_daily(store, basis.files, folder)
         _bring_meter(store, basis, folder)
-        _allocate(store, connection, basis, daily, folder)
+        _allocate(store, connection, basis, daily, folder, vpps)
         yield connection
 
 
@@ -193,6 +198,7 @@ def _allocate(
     basis: Basis,
     daily: list[Path],
     folder: Path,
+    vpps: Sequence[str],
     what_if: Sequence[WhatIf] = (),
 ) -> None:
     with open_log(store) as log:
@@ -208,6 +214,7 @@ def _allocate(
             repeats=basis.repeats,
             rejected=basis.rejected,
             what_if=tuple(what_if),
+            vpps=tuple(vpps),
         )
         allocate(connection, inputs)
 

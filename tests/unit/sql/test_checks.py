@@ -77,7 +77,7 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
         allocate(
             connection, AllocationInputs(Month(2025, 9), NOW, [columns], 4, files, [daily], meter)
         )
-        yield connection, {"daily": [str(daily)], **meter.parameters}
+        yield connection, {"daily": [str(daily)], "vpps": ["a"], **meter.parameters}
 
 
 DAMAGES = {
