@@ -25,6 +25,16 @@ from tasks.settlement.settlement import Settlement, settle
 HEADER = "NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
 
 
+def reports_of(settlement: Settlement) -> list[Report]:
+    """Read the reports of a settlement; their model writes the very same bytes."""
+    reports = [draft.read() for draft in settlement.reports]
+    for report, draft in zip(reports, settlement.reports, strict=True):
+        assert report.to_bytes() == draft.to_bytes()
+        assert report.revised(12).to_bytes() == draft.to_bytes(12)
+        assert (report.digest, report.vpp) == (draft.digest, draft.name)
+    return reports
+
+
 class Place:
     """An empty place on the S3 server that the environment points at."""
 

@@ -38,7 +38,7 @@ from uuid import uuid4
 from flows import story
 from tasks.core import keys
 from tasks.core.changes import Change, parse_change
-from tasks.core.errors import Refused
+from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
 from tasks.core.registry import Registry
@@ -333,12 +333,14 @@ def main(arguments: list[str] | None = None) -> int:
         lines = read_lines(_text(sys.stdin.buffer.read()).split("\n"))
         with nullcontext() if is_configured else embedded_s3():
             settings = Settings()
-            for report in run(ObjectStore(settings), settings, lines, options.charge_events):
+            store = ObjectStore(settings)
+            store.require_access()
+            for report in run(store, settings, lines, options.charge_events):
                 sys.stdout.buffer.write(report)
                 sys.stdout.buffer.flush()
                 if options.output:
                     options.output.write_bytes(report)
-    except Refused as problem:
+    except (Refused, Unreachable) as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0

@@ -187,22 +187,20 @@ def explain(
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
     with rebuild(store, pins) as connection:
-        report = rebuilt_report(connection, month, vpp, number)
-        if report.to_bytes() != published:
+        if rebuilt_report(connection, month, vpp, number) != published:
             raise Refused(
                 f"{key} is not what its inputs give; see verify-report for how it differs"
             )
+        report = Report.model_validate_json(published)
         for nmi in nmis:
             if nmi not in report.sites:
                 raise Refused(
                     f"nmi: site {nmi} was no member of {report.vpp} in {month}; "
                     f"its report has {count(len(report.sites), 'other')}"
                 )
-        allotment = {of_vpp.vpp: of_vpp for of_vpp in allotments(connection)}
         return [
-            Explained(
-                _explained(store, connection, report, nmi, pins, allotment[vpp]), report, pins
-            )
+            Explained(_explained(store, connection, report, nmi, pins, allotment), report, pins)
+            for allotment in allotments(connection, [vpp])
             for nmi in nmis
         ]
 
@@ -430,7 +428,7 @@ def _check(
         (
             "before fees, AUD",
             shown_aud(case.before_fees_cents),
-            f"{site.site_revenue_before_fees:,f}",
+            f"{site.site_revenue_before_fees:,.2f}",
         ),
         ("fee due", case.fee_due_cents, of_month["fee_due_cents"]),
         (
@@ -438,7 +436,7 @@ def _check(
             case.fee_cents,
             min(max(case.before_fees_cents, 0), case.fee_due_cents),
         ),
-        ("fee, AUD", shown_aud(case.fee_cents), f"{site.site_daily_fee:,f}"),
+        ("fee, AUD", shown_aud(case.fee_cents), f"{site.site_daily_fee:,.2f}"),
         (
             "after fees",
             case.before_fees_cents - case.fee_cents,
@@ -447,7 +445,7 @@ def _check(
         (
             "after fees, AUD",
             shown_aud(case.after_fees_cents),
-            f"{site.site_revenue_after_fees:,f}",
+            f"{site.site_revenue_after_fees:,.2f}",
         ),
         ("member days", len(case.days), site.member_days),
         ("events", len(events), site.events),

@@ -16,7 +16,6 @@ import polars as pl
 from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
 from tasks.core.run_record import (
     Correction,
@@ -38,7 +37,7 @@ from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.meter import FILES_SCHEMA as METER_FILES_SCHEMA
 from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
-from tasks.settlement.reports import reports_on
+from tasks.settlement.reports import DraftReport, reports_on
 
 
 _MOST_UNKNOWN_SITES = 1_000  # that are listed in a run's record
@@ -50,7 +49,7 @@ class Settlement:
 
     inputs: MonthInputs
     request: SettlementRequest
-    reports: list[Report]
+    reports: list[DraftReport]
     facts: SettlementFacts
 
 
@@ -87,7 +86,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         _require_few_rejected(connection, inputs, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
-        reported = {report.settlement.vpp_id for report in reports}
+        reported = {report.vpp_id for report in reports}
         facts = _facts(inputs, files, overlaps, missing, reported, connection)
     return Settlement(inputs, request, reports, facts)
 

@@ -293,7 +293,7 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(
     place.put("x_|_[y](z).csv", [*EVENTS, f"{NMI},2025-09-02,Discharge,x,1"])
     state = end(settle_month, "2025-09", max_rejected_percent=100)
     summary = str(artifacts(client, state)["settlement-2025-09"].data)
-    assert r"| [A \| \[B\](http://c) &lt;b>](http" in summary
+    assert r"| A \| \[B\](http://c) &lt;b> |" in summary
     assert r"| events/x\_\|\_\[y\](z).csv |" in summary
     vpp = state.result()["reports"][0]["vpp"]
     state = end(explain_site, vpp, NMI, "2025-09")

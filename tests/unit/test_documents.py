@@ -196,7 +196,7 @@ def test_every_setting_that_is_named_exists() -> None:
         if path.is_relative_to(ROOT / "flows"):
             settings |= set(re.findall(r'"(VPP_[A-Z_]+)"', path.read_text()))
     for path in FILES:
-        named = set(re.findall(r"\bVPP_[A-Z_]*[A-Z]", prose(path)))
+        named = set(re.findall(r"\bVPP_[A-Z0-9_]*[A-Z]", prose(path)))
         assert named <= settings, path
 
 

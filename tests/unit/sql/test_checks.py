@@ -78,7 +78,9 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
 DAMAGES = {
     "check_imports_whole": "update inputs set imported = 4",
     "check_meter_imports_whole": "insert into meter_files values ('a', 'e', 'i', 0, 1)",
-    "check_one_vpp_a_day": "insert into site_days select 'b', nmi, day, 0 from site_days limit 1",
+    "check_one_vpp_a_day": (
+        "insert into memberships select 'b', nmi, '2025-09-30', '2025-09-30', 0 from memberships"
+    ),
     "check_members_have_terms": "delete from vpp_days where day = '2025-09-30'",
     "check_events_accounted": "update site_months set events = events + 1",
     "check_exact_shares_add_up": (
