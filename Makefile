@@ -35,7 +35,7 @@ test: .venv/ready ## Run the linters and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar tasks/sql
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 coverage: .venv/ready ## Run all tests and report which lines and branches they never reach
 	$(BIN)/coverage erase

@@ -21,9 +21,9 @@ from pydantic import WithJsonSchema
 from tasks.core import keys
 from tasks.core.change_fields import day_of, moment_of, shown
 from tasks.core.change_file import read_changes
+from tasks.core.changes import parse_change
 from tasks.core.errors import Refused
 from tasks.core.inbox import inbox_key
-from tasks.core.registry import parse_change
 from tasks.runs import registry_summary, stages, summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store, recorded_by

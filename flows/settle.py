@@ -105,7 +105,7 @@ def settle_month(
             story.settle_and_publish(run)
             if not month:
                 run.note(late_data=watch(but=settled_month))
-        summary.show_run(run)
+    summary.show_run(run)
     assert isinstance(run.record, SettledRunRecord)
     result = {
         "month": str(settled_month),

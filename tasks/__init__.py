@@ -4,7 +4,8 @@ One rule: a room imports only rooms above it in this list, or beside it on its f
 S3 is written by one room alone. A test proves both.
 
     core/         nouns and exact arithmetic: no S3, no database, no Prefect
-    io/           edges without business: S3, DuckDB, the registry's log      registry/
+    io/           edges without business: S3, DuckDB, templates, the         registry/
+                  registry's log
     imports/      an inbox object becomes typed rows, rejected rows, and a    imports/
                   row of the catalog
     settlement/   the month's inputs become reports                           rejected/
@@ -24,6 +25,7 @@ The way of one event's cents, from the CSV to the report:
     imports/event_files.py      events to events.parquet, and their exact sums of a day
                                 (sql/events/daily.sql) to daily.parquet
     settlement/inputs.py        does its file count for the month?
+    settlement/rejected_rows.py what of it is rejected, and which events count in its place
     settlement/overlaps.py      does the event stand in another file, too?
     settlement/settlement.py    its sums of a day come back from S3, and then
     settlement/allocation.py    run through the rule, a statement a step:

@@ -11,6 +11,13 @@ from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a file, and all of `e2e`, which share a stack, run in one process."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "e2e" else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     # For each request moto lists its 190 services twice, from the disk, which is a quarter of its

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from flows.story import import_new_files
 from tasks.core import keys
+from tasks.core.changes import parse_change
 from tasks.core.month import Month
-from tasks.core.registry import parse_change
 from tasks.core.report import Report
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome
@@ -23,6 +23,16 @@ from tasks.settlement.inputs import MonthInputs, select_inputs
 from tasks.settlement.settlement import Settlement, settle
 
 HEADER = "NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
+
+
+def reports_of(settlement: Settlement) -> list[Report]:
+    """Read the reports of a settlement; their model writes the very same bytes."""
+    reports = [draft.read() for draft in settlement.reports]
+    for report, draft in zip(reports, settlement.reports, strict=True):
+        assert report.to_bytes() == draft.to_bytes()
+        assert report.revised(12).to_bytes() == draft.to_bytes(12)
+        assert (report.digest, report.vpp) == (draft.digest, draft.name)
+    return reports
 
 
 class Place:

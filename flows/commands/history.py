@@ -6,21 +6,10 @@ One line a run: month, when, who, outcome, revisions, rows, seconds. It outlives
 The S3 is the one that the environment names; where it names none, that of `make up`.
 """
 
-import socket
 import sys
-from urllib.parse import urlsplit
-
-import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
 
 from flows.commands.local_stack import use_its_s3
-from tasks.core.errors import Refused
+from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month
 from tasks.core.run_record import RunRecord, SettledRunRecord
 from tasks.core.settings import Settings
@@ -29,7 +18,6 @@ from tasks.publication.run_records import read_run_records
 
 _LINE = "{:7}  {:20}  {:24}  {:9}  {:>8}  {:>10}  {:>7}"
 _HEAD = ("month", "started", "who", "outcome", "revision", "rows", "seconds")
-_WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 
 # What exceptions without a sentence of their own left as the reason in run records.
 _ENDINGS = {
@@ -69,67 +57,20 @@ def line(record: RunRecord) -> str:
     return text
 
 
-def sentence(problem: Exception, endpoint: str) -> str:
-    """Say what is wrong with S3, or with the way to it."""
-    advice = "`make up` runs an S3 on this machine; for another one, see 'In production' in README"
-    if isinstance(problem, NoCredentialsError):
-        return f"No S3 is configured and no `make up` runs here: there are no credentials. {advice}"
-    if isinstance(problem, PartialCredentialsError | ProfileNotFound):
-        return f"The credentials for S3 are not complete: {problem}"
-    if isinstance(problem, ClientError):
-        error = problem.response.get("Error", {})
-        code, status = error.get("Code", ""), _status(problem)
-        if code in _WRONG_KEYS:
-            return f"S3 at {endpoint} does not take these credentials ({code})"
-        if status == 403:
-            return f"S3 at {endpoint} does not let these credentials read the bucket ({code})"
-        return f"S3 at {endpoint} answered with status {status}: {error.get('Message') or code}"
-    return f"S3{f' at {endpoint}' if endpoint else ''} cannot be read: {problem}"
-
-
-def _status(problem: ClientError) -> int:
-    return int(problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def check_that_it_listens(endpoint: str) -> None:
-    """Refuse an endpoint where nothing listens, which boto3 asks for half a minute.
-
-    Raises:
-        Refused: the host is not known, or it refuses the connection.
-    """
-    address = urlsplit(endpoint)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        socket.create_connection((address.hostname or "", port), timeout=5).close()
-    except (ConnectionRefusedError, socket.gaierror) as problem:
-        raise Refused(
-            f"Nothing answers at {endpoint} ({problem.strerror}): start that S3, "
-            "or correct AWS_ENDPOINT_URL_S3"
-        ) from None
-    except OSError:
-        pass  # boto3 may know another way, through a proxy
-
-
 def main(month: str = "") -> None:
     """Print the runs, oldest first within each month."""
-    endpoint = ""
     try:
         if month:
             Month.parse(month)
         if used := use_its_s3():
             print(f"The runs of the stack of `make up`, in S3 at {used}", file=sys.stderr)
         store = ObjectStore(Settings())
-        endpoint = store.client.meta.endpoint_url
-        if boto3.Session().get_credentials() is None:
-            raise NoCredentialsError
-        check_that_it_listens(endpoint)
+        store.require_access()
         print(_LINE.format(*_HEAD))
         for _, record in read_run_records(store, month):
             print(line(record))
-    except Refused as problem:
+    except (Refused, Unreachable) as problem:
         sys.exit(str(problem))
-    except (BotoCoreError, ClientError, ValueError) as problem:
-        sys.exit(sentence(problem, endpoint))
 
 
 if __name__ == "__main__":

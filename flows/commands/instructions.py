@@ -37,10 +37,11 @@ from uuid import uuid4
 
 from flows import story
 from tasks.core import keys
-from tasks.core.errors import Refused
+from tasks.core.changes import Change, parse_change
+from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.core.registry import Change, Registry, parse_change
+from tasks.core.registry import Registry
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
@@ -296,6 +297,8 @@ def _in_no_report(record: SettledRunRecord) -> Iterator[str]:
             f"{count(site.events, 'event')} of {site.energy_kwh:,} kWh, from {site.first_day} to "
             f"{site.last_day}; nobody is paid for them"
         )
+    if record.unlisted_sites:
+        yield f"{record.month}: unassigned: {count(record.unlisted_sites, 'more site')}"
     for key in record.imported.unread if record.imported else []:
         kind = kind_of(key)
         yield f"{key} is not read: names in {kind.folder} end in {kind.endings}"
@@ -330,12 +333,14 @@ def main(arguments: list[str] | None = None) -> int:
         lines = read_lines(_text(sys.stdin.buffer.read()).split("\n"))
         with nullcontext() if is_configured else embedded_s3():
             settings = Settings()
-            for report in run(ObjectStore(settings), settings, lines, options.charge_events):
+            store = ObjectStore(settings)
+            store.require_access()
+            for report in run(store, settings, lines, options.charge_events):
                 sys.stdout.buffer.write(report)
                 sys.stdout.buffer.flush()
                 if options.output:
                     options.output.write_bytes(report)
-    except Refused as problem:
+    except (Refused, Unreachable) as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0

@@ -11,8 +11,8 @@ import csv
 import io
 from collections.abc import Iterator
 
+from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused
-from tasks.core.registry import Change, parse_change
 
 _SHOWN_CHARACTERS = 200
 _METER_FIELDS = {"region", "channels", "basis"}

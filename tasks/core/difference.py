@@ -123,6 +123,12 @@ class Difference(_Model):
     )
     causes: list[Cause]
 
+    @property
+    def sites_after_fees(self) -> dict[str, Values]:
+        """Return the sites that receive another amount, by NMI."""
+        name = "site_revenue_after_fees"
+        return {nmi: values[name] for nmi, values in self.sites.items() if name in values}
+
     def to_bytes(self) -> bytes:
         """Return the difference as it is published."""
         return (self.model_dump_json(indent=2, exclude_none=False) + "\n").encode()

@@ -1,12 +1,11 @@
 """All exceptions of the project, and who may try again.
 
-    Refused           a person has to change something     never retried; ends a run as failed
-    Unreadable        one inbox object cannot be read      never retried; becomes a failed import
-    CheckFailed       the books do not balance             never retried; a fault of this program
-    LostRace          somebody else wrote first            the caller reads again, a few times
-    ChangedMeanwhile  an object was replaced while read    the caller lists again, a few times
-
-All else that is retried is S3 or the network, by boto3 and then by the stage (`runs/stage.py`).
+Refused           a person has to change something     never retried; ends a run as failed
+Unreadable        one inbox object cannot be read      never retried; becomes a failed import
+CheckFailed       the books do not balance             never retried; a fault of this program
+LostRace          somebody else wrote first            the caller reads again, a few times
+ChangedMeanwhile  an object was replaced while read    the caller lists again, a few times
+Unreachable       S3, or the network to it, fails      boto3, and then the stage (`runs/stage.py`)
 """
 
 
@@ -19,6 +18,10 @@ class Refused(Exception):
 
 class Unreadable(Exception):
     """An inbox object that cannot be read at all. The message is the reason, for the catalog."""
+
+
+class Unreachable(Exception):
+    """S3 cannot be used for now. The message says which call, and what it was answered with."""
 
 
 class CheckFailed(Exception):

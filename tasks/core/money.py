@@ -7,12 +7,11 @@ bits, its decimals at 38 digits, and thirty days of different capacities need mo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from math import lcm
+from typing import NamedTuple
 
 _SCALE = 20  # decimals of an exact amount
-_CONTEXT = Context(prec=60)
 
 
 def aud(cents: int) -> Decimal:
@@ -20,13 +19,7 @@ def aud(cents: int) -> Decimal:
     return Decimal(cents).scaleb(-2)
 
 
-def units(amount: Decimal) -> int:
-    """Return an exact amount, in cents or parts of one, in whole units of 10^-20 of that."""
-    return int(amount.scaleb(_SCALE, _CONTEXT))
-
-
-@dataclass(frozen=True)
-class Pool:
+class Pool(NamedTuple):
     """What a VPP's sites split by capacity on one day of the month (1 to 31)."""
 
     day: int
@@ -34,8 +27,7 @@ class Pool:
     capacity: int  # of all members, in any unit that the sites' capacities are in too
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """A site's claim to the pools of some days: bit d - 1 of `days` stands for day d."""
 
     capacity: int

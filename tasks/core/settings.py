@@ -83,6 +83,15 @@ class Settings(BaseSettings):
     task_runner_address: str = Field(
         "", description="A running Dask or Ray cluster. Empty: a local one for the run."
     )
+    s3_connect_seconds: float = Field(
+        5.0, gt=0, le=60, description="How long S3 may take to take a connection (s)."
+    )
+    s3_read_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=300,
+        description="How long S3 may send nothing (s); a call is tried again for twice as long.",
+    )
     presign_seconds: int = Field(
-        3600, ge=1, le=604800, description="How long presigned links are valid (s)."
+        900, ge=1, le=604800, description="How long presigned links are valid (s)."
     )

@@ -1,22 +1,115 @@
-"""Words for people: numbers with their nouns, and texts from outside as they were written."""
+"""Words for people: numbers with their nouns, money, energy and days as Australians read them.
+
+Templates have most of it as filters (`tasks/io/rendering.py`). Texts from outside (a name, an
+address, a file's key) are escaped for where they appear, by one function for each place: Jinja's
+own in HTML, `escape_markdown` in Markdown, `escape_formula` in spreadsheets.
+"""
 
 import re
+from datetime import date, datetime
+from decimal import Decimal
 
+from tasks.core.month import Month
+
+MINUS = "\N{MINUS SIGN}"
+_SHOWN_CHARACTERS = 90
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 # What Markdown would take for something else, wherever in a line it stands. An underscore within a
 # word is one.
 _MARKDOWN = re.compile(r"[\\`*|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 _HTML = {"&": "&amp;", "<": "&lt;"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun: '1 file', '2,000 files'."""
+    """Write a number with its noun: 1 file, 2,000 files."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def plain(text: str) -> str:
-    """Return a text from outside (a name, an address, a file's key) so that Markdown shows it.
+def escape_markdown(text: str) -> str:
+    """Write a text from outside so that Markdown shows it.
 
     It stays on its line and in its cell, and is no link, no HTML and no code.
     """
-    escaped = "".join(_HTML.get(character, character) for character in " ".join(text.split()))
+    line = without_directions(" ".join(text.split()))
+    escaped = "".join(_HTML.get(character, character) for character in line)
     return _MARKDOWN.sub(r"\\\g<0>", escaped)
+
+
+def escape_formula(text: str) -> str:
+    """Write a text so that no spreadsheet takes it for a formula: with an apostrophe before it."""
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+
+
+def aud(amount: Decimal | float | None) -> str:
+    """Write an amount (AUD): $1,234.56, and with a true minus before the dollar."""
+    if amount is None:
+        return "none"
+    value = Decimal(str(amount))
+    return f"{MINUS if value < 0 else ''}${abs(value):,.2f}"
+
+
+def change(before: Decimal | float | None, after: Decimal | float | None) -> str:
+    """Write a change of an amount (AUD), with its sign."""
+    value = Decimal(str(after or 0)) - Decimal(str(before or 0))
+    return f"+{aud(value)}" if value > 0 else aud(value)
+
+
+def kwh(energy: Decimal | float) -> str:
+    """Write energy (kWh) to a tenth, without the unit."""
+    return f"{Decimal(str(energy)):,.1f}".replace("-", MINUS)
+
+
+def shortest(number: Decimal | float) -> str:
+    """Write a percentage or a fee without trailing zeros: 22.5, 20."""
+    text = f"{Decimal(str(number)):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def month_name(month: Month | str) -> str:
+    """Write a month: September 2025."""
+    of = Month.parse(month) if isinstance(month, str) else month
+    return f"{_MONTHS[of.number - 1]} {of.year}"
+
+
+def day_name(day: date) -> str:
+    """Write a day: 2 September 2025."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def moment(at: datetime) -> str:
+    """Write a moment in UTC, to the minute."""
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at:%H:%M} UTC"
+
+
+def clipped(text: str) -> str:
+    """Cut a name that is longer than people make them; a page has the whole name once."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+
+
+def is_clipped(text: str) -> bool:
+    """Say whether `clipped` cuts a name."""
+    return len(text) > _SHOWN_CHARACTERS
+
+
+def without_directions(text: str) -> str:
+    """Return a name for a place that is nothing but text (a title, a file): on one line.
+
+    Marks that turn the direction of writing are left out, since nothing there keeps them in; and so
+    are control characters.
+    """
+    marks = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+    return "".join(c for c in text if ord(c) not in marks and (c.isprintable() or c == " "))

@@ -15,7 +15,7 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 from tasks.core import keys
-from tasks.core.registry import (
+from tasks.core.changes import (
     AddBattery,
     AssignSite,
     Change,
@@ -23,19 +23,18 @@ from tasks.core.registry import (
     WithdrawChange,
     recorded_change,
 )
-from tasks.core.words import count, plain
 from tasks.evidence.explanation import (
     Day,
     Explained,
     Explanation,
     Interval,
     exact,
-    markdown,
-    rounding,
+    explanation_in_words,
     shown,
     shown_aud,
 )
 from tasks.io.object_store import ObjectStore
+from tasks.io.rendering import render
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
 _EVENT_COLUMNS = (
@@ -85,8 +84,8 @@ def bundle(explained: Explained) -> bytes:
     names = _names(explained, [change for change, _ in changes])
     case = _renamed(explained.explanation, names)
     files = {
-        "HOW-TO-CHECK.md": how_to_check(case).encode(),
-        "explanation.md": markdown(case).encode(),
+        "HOW-TO-CHECK.md": how_to_check(case),
+        "explanation.md": explanation_in_words(case),
         "explanation.json": (case.model_dump_json(indent=2) + "\n").encode(),
         **_items(case),
         "registry.jsonl": b"".join(line + b"\n" for line in _history(explained, changes)),
@@ -114,7 +113,7 @@ def _names(explained: Explained, changes: list[Change]) -> dict[str, str]:
             # An update may leave the address as it is; then it is None.
             others |= {id.casefold(), (getattr(change, "address", None) or id).casefold()}
     others -= {case.nmi.casefold()}
-    items = [item for day in case.days for item in day.items]
+    items = [item for day in case.days for item in day.events_and_intervals]
     intervals = [item for item in items if isinstance(item, Interval)]
     files = sorted(
         {item.file for item in items} | {file for item in intervals for file in item.price_files}
@@ -265,117 +264,24 @@ def _run(explained: Explained, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def how_to_check(case: Explanation) -> str:
+def how_to_check(case: Explanation) -> bytes:
     """Say how to check the statement by hand, with its numbers."""
-    events = [event for day in case.days for event in day.items]
-    cost_only = [event for event in events if event.is_cost_only]
-    first, last = case.days[0].day, case.days[-1].day
-    fees = sorted({day.fee_cents for day in case.days})
-    days = count(len(case.days), "day")
-    parts = [
-        f"# How to check the statement of {case.nmi} for {case.month}\n\n"
-        f"{plain(case.address)}. A site of {plain(case.vpp)}, on {days} from {first} to {last}.\n"
-        f"The report's revision {case.revision} says, in AUD: "
-        f"{shown_aud(case.before_fees_cents)} before fees, "
-        f"{shown_aud(case.fee_cents)} fee, "
-        f"{shown_aud(case.after_fees_cents)} after fees.\n"
-        "Amounts below are in cents. Numbers with four decimals are rounded for display; "
-        "`explanation.json` has every number exactly.",
-        f"## 1. The events\n\n{_where(case)}One is worth energy x tariff: plus for a discharge, "
-        "and for a charge minus (plus on days with `charge_events` 'revenue'). A discharge worth "
-        "less than zero is the VPP's "
-        f"alone (`is_cost_only`): {len(cost_only)} of them, "
-        f"{shown(sum((event.value_cents for event in cost_only), Fraction(0)))} together, which "
-        "cost the site nothing. "
-        f"{case.events_elsewhere} more are on days on which the site was no member, and do not "
-        "count here.",
-        "## 2. A day\n\n" + _a_day(max(case.days, key=lambda day: abs(day.shared_cents))),
-        "## 3. The month\n\n"
-        "The same for every day; `explanation.md` has a line for each. Their sums:\n\n"
-        f"    own part           {shown(case.own_cents)}\n"
-        f"    part of the pools  {shown(case.pool_share_cents)}\n"
-        f"    together           {shown(case.exact_cents)}\n"
-        f"    exactly            {exact(case.exact_cents)}",
-        "## 4. Whole cents\n\n"
-        f"The whole cents of it are {case.floor_cents:,}. The sites of the VPP must add up to its "
-        f"revenue less its percentage; after all were cut to whole cents {rounding(case)}. "
-        f"So the site's rounding is {case.rounding_cents:+d}: "
-        f"{case.floor_cents + case.rounding_cents:,}."
-        + (
-            f" The VPP bears its sites' losses: {case.loss_lifted_cents:+,}."
-            if case.loss_lifted_cents
-            else ""
-        )
-        + f" Before fees: {case.before_fees_cents:,}.",
-        "## 5. The fee\n\n"
-        "A member day costs daily fee x 28 / days in the month: "
-        f"{' or '.join(shown(fee) for fee in fees)} a day, {shown(case.fee_exact_cents)} for "
-        f"{days}, rounded {case.fee_due_cents:,}. It is collected as far as the "
-        f"site earned it: {case.fee_cents:,}. What is not collected is not owed later.\n\n"
-        f"    {case.before_fees_cents:,} - {case.fee_cents:,} = {case.after_fees_cents:,}",
-        "## 6. What it rests on\n\n"
-        "`registry.jsonl` is what was recorded of the site, its batteries and its VPPs' terms: on "
-        "each day the change with the latest `effective_from` up to it holds; among equals the "
-        "last; one that a withdraw-change names does not hold at all. `run.json` names the files "
-        "by ETag (of an ordinary upload, its MD5) and the run.\n\n"
-        "Two numbers a day are of all sites together and cannot be checked from here: the VPP's "
-        "revenue and its capacity. Other sites are not named. The operator can recompute the whole "
-        f"report from its inputs with verify-report ({case.vpp_id}, {case.month}, revision "
-        f"{case.revision}), and anybody whom both sides trust can watch.",
+    events = [event for day in case.days for event in day.events]
+    intervals = [interval for day in case.days for interval in day.intervals]
+    cost_only = [
+        event for day in case.days for event in day.events_and_intervals if event.is_cost_only
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _where(case: Explanation) -> str:
-    """Say where the events and intervals are listed."""
-    events = sum(len(day.events) for day in case.days)
-    intervals = sum(len(day.intervals) for day in case.days)
-    said = ""
-    if events or not intervals:
-        said = (
-            f"`events.csv` has all {events} of them, with the file and the line that each came "
-            "from. "
-        )
-    if intervals:
-        said += (
-            f"`readings.csv` has all {intervals} intervals of the meter that were settled, with "
-            "the file and the line that each came from, its number, which counts the day's "
-            "from 1, and its end in market time (UTC+10). Each is an event: what is under a "
-            "suffix with E was taken, a charge, what is under one with B was fed in, a discharge. "
-            "Its tariff is the market's price for the interval, in AUD per MWh / 10, from the file "
-            "named; of an interval of 15 or 30 minutes the mean of its prices of 5. "
-        )
-    return said
-
-
-def _a_day(day: Day) -> str:
-    kept = 100 - day.revenue_percentage
-    lines = [
-        f"{day.day}, where most is at stake. It has {count(len(day.items), 'event')}:\n",
-        *(
-            f"    {event.event_type:9}  {exact(event.energy_kwh)} kWh x "
-            f"{exact(event.tariff_cents_per_kwh)} = {exact(event.value_cents)}"
-            + ("  (the VPP's alone)" if event.is_cost_only else "")
-            for event in day.items[:50]
-        ),
-        *([f"    and {len(day.items) - 50} more"] if day.items[50:] else []),
-        "",
-        f"Shared together: {exact(day.shared_cents)}. The VPP takes "
-        f"{exact(day.revenue_percentage)}%: {exact(day.vpp_share_cents)}. ",
-    ]
-    if not day.vpp_capacity_kwh:
-        lines.append(
-            "No site of the VPP had a battery that day, so there is no pool, and all the rest is "
-            f"the site's own: {exact(day.own_cents)}."
-        )
-        return "\n".join(lines)
-    lines.append(
-        f"Of the rest 80% are the site's own: {exact(day.own_cents)}; 20% went into the day's "
-        f"pool: {exact(day.to_pool_cents)}.\n\n"
-        f"The pool is 20% of {exact(kept)}% of what all sites shared, {exact(day.vpp_cents)}: "
-        f"{exact(day.pool_cents)}. It is split by battery capacity: "
-        f"{exact(day.site_capacity_kwh)} kWh here of {exact(day.vpp_capacity_kwh)} kWh in all, "
-        f"so {exact(day.pool_cents)} x {exact(day.site_capacity_kwh)} / "
-        f"{exact(day.vpp_capacity_kwh)} = {shown(day.pool_share_cents)}."
+    return render(
+        "evidence",
+        "how_to_check.md",
+        case=case,
+        events=events,
+        intervals=intervals,
+        cost_only=cost_only,
+        cost_only_cents=sum((event.value_cents for event in cost_only), Fraction(0)),
+        day=max(case.days, key=lambda day: abs(day.shared_cents)),
+        fees=sorted({day.fee_cents for day in case.days}),
+        exact=exact,
+        shown=shown,
+        in_aud=shown_aud,
     )
-    return "\n".join(lines)

@@ -26,7 +26,7 @@ from tasks.core.errors import CheckFailed, Refused
 from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Report
-from tasks.core.words import count, plain
+from tasks.core.words import count
 from tasks.evidence.verification import (
     Pinned,
     claimed_by,
@@ -37,6 +37,7 @@ from tasks.evidence.verification import (
     revision_of,
 )
 from tasks.io.object_store import ObjectStore
+from tasks.io.rendering import render
 from tasks.io.warehouse import rows, sql
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import Allotment, allotments
@@ -126,8 +127,7 @@ class Day(_Model):
     fee_cents: Exact = Field(description="daily_fee_aud x 28 / days in the month, in cents.")
 
     @property
-    def items(self) -> list[Event | Interval]:
-        """Return its events and intervals."""
+    def events_and_intervals(self) -> list[Event | Interval]:
         return [*self.events, *self.intervals]
 
 
@@ -187,22 +187,20 @@ def explain(
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
     with rebuild(store, pins) as connection:
-        report = rebuilt_report(connection, month, vpp, number)
-        if report.to_bytes() != published:
+        if rebuilt_report(connection, month, vpp, number) != published:
             raise Refused(
                 f"{key} is not what its inputs give; see verify-report for how it differs"
             )
+        report = Report.model_validate_json(published)
         for nmi in nmis:
             if nmi not in report.sites:
                 raise Refused(
                     f"nmi: site {nmi} was no member of {report.vpp} in {month}; "
                     f"its report has {count(len(report.sites), 'other')}"
                 )
-        allotment = {of_vpp.vpp: of_vpp for of_vpp in allotments(connection)}
         return [
-            Explained(
-                _explained(store, connection, report, nmi, pins, allotment[vpp]), report, pins
-            )
+            Explained(_explained(store, connection, report, nmi, pins, allotment), report, pins)
+            for allotment in allotments(connection, [vpp])
             for nmi in nmis
         ]
 
@@ -415,7 +413,7 @@ def _check(
 ) -> None:
     """Raise CheckFailed unless all of it adds up to what was settled and published."""
     site = report.sites[case.nmi]
-    events = [event for day in case.days for event in day.items]
+    events = [event for day in case.days for event in day.events_and_intervals]
 
     def kwh(event_type: str) -> float:
         return float(_sum(e.energy_kwh for e in events if e.event_type == event_type))
@@ -430,7 +428,7 @@ def _check(
         (
             "before fees, AUD",
             shown_aud(case.before_fees_cents),
-            f"{site.site_revenue_before_fees:,f}",
+            f"{site.site_revenue_before_fees:,.2f}",
         ),
         ("fee due", case.fee_due_cents, of_month["fee_due_cents"]),
         (
@@ -438,7 +436,7 @@ def _check(
             case.fee_cents,
             min(max(case.before_fees_cents, 0), case.fee_due_cents),
         ),
-        ("fee, AUD", shown_aud(case.fee_cents), f"{site.site_daily_fee:,f}"),
+        ("fee, AUD", shown_aud(case.fee_cents), f"{site.site_daily_fee:,.2f}"),
         (
             "after fees",
             case.before_fees_cents - case.fee_cents,
@@ -447,7 +445,7 @@ def _check(
         (
             "after fees, AUD",
             shown_aud(case.after_fees_cents),
-            f"{site.site_revenue_after_fees:,f}",
+            f"{site.site_revenue_after_fees:,.2f}",
         ),
         ("member days", len(case.days), site.member_days),
         ("events", len(events), site.events),
@@ -468,106 +466,19 @@ def _sum(amounts: Any) -> Fraction:
     return sum(amounts, start=Fraction(0))
 
 
-def markdown(case: Explanation) -> str:
-    """Show an explanation: the month's steps, its days, and the first of its events."""
-    lines = [
-        f"# {case.nmi} in {case.month}: {shown_aud(case.after_fees_cents)} AUD",
-        "",
-        f"{plain(case.address)}; {plain(case.vpp)}, revision {case.revision}, "
-        f"settled by {case.run_record}",
-        "",
-        "| step | cents |",
-        "|---|--:|",
-        f"| own part of its events' worth, {count(len(case.days), 'day')} "
-        f"| {shown(case.own_cents)} |",
-        f"| its part of the pool, by capacity | {shown(case.pool_share_cents)} |",
-        f"| together, exactly {exact(case.exact_cents)} | {shown(case.exact_cents)} |",
-        f"| whole cents | {case.floor_cents:,} |",
-        f"| rounding: {rounding(case)} | {case.rounding_cents:+d} |",
-    ]
-    if case.loss_lifted_cents:
-        lines.append(f"| loss that the VPP bears | {case.loss_lifted_cents:+,} |")
-    lines += [
-        f"| **before fees** | {case.before_fees_cents:,} |",
-        f"| fee: {shown(case.fee_exact_cents)} are due, so {case.fee_due_cents:,}; collected "
-        f"as far as the site earned it | {-case.fee_cents:,} |",
-        f"| **after fees** | {case.after_fees_cents:,} |",
-        "",
-        "| day | events | worth | VPP's % | VPP's part | own part | to the pool | pool of the day "
-        "| kWh of all | kWh here | part of the pool | fee |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    lines += [
-        f"| {day.day} | {len(day.items)} | {shown(day.shared_cents)} "
-        f"| {exact(day.revenue_percentage)} | {shown(day.vpp_share_cents)} "
-        f"| {shown(day.own_cents)} | {shown(day.to_pool_cents)} | {shown(day.pool_cents)} "
-        f"| {exact(day.vpp_capacity_kwh)} | {exact(day.site_capacity_kwh)} "
-        f"| {shown(day.pool_share_cents)} | {shown(day.fee_cents)} |"
-        for day in case.days
-    ]
-    if case.events_elsewhere:
-        lines += [
-            "",
-            f"{case.events_elsewhere} of its events are on days on which it was no member of "
-            f"{plain(case.vpp)}; they do not count here.",
-        ]
-    lines += _event_lines([(day.day, event) for day in case.days for event in day.events])
-    lines += _interval_lines([(day.day, one) for day in case.days for one in day.intervals])
-    return "\n".join(lines) + "\n"
-
-
-def _event_lines(events: list[tuple[date, Event]]) -> list[str]:
-    if not events:
-        return []
-    return [
-        *_heading(len(events), "events"),
-        "| day | type | kWh | c/kWh | cents | whose | from |",
-        "|---|---|--:|--:|--:|---|---|",
-        *(
-            f"| {day} | {event.event_type} | {exact(event.energy_kwh)} "
-            f"| {exact(event.tariff_cents_per_kwh)} | {exact(event.value_cents)} "
-            f"| {'the VPP alone' if event.is_cost_only else 'shared'} "
-            f"| {plain(event.file)}, line {event.line} |"
-            for day, event in events[:_SHOWN_EVENTS]
-        ),
-    ]
-
-
-def _interval_lines(intervals: list[tuple[date, Interval]]) -> list[str]:
-    if not intervals:
-        return []
-    return [
-        *_heading(len(intervals), "intervals"),
-        "| day | interval | ends | type | kWh | quality | c/kWh | cents | whose | from "
-        "| price from |",
-        "|---|--:|---|---|--:|---|--:|--:|---|---|---|",
-        *(
-            f"| {day} | {one.number} | {one.ends:%Y-%m-%d %H:%M} | {one.event_type} "
-            f"({one.suffix}) | {exact(one.energy_kwh)} | {one.quality} "
-            f"| {exact(one.tariff_cents_per_kwh)} | {exact(one.value_cents)} "
-            f"| {'the VPP alone' if one.is_cost_only else 'shared'} "
-            f"| {origin(one)}, line {one.line} | {', '.join(one.price_files)} |"
-            for day, one in intervals[:_SHOWN_EVENTS]
-        ),
-    ]
-
-
-def _heading(count: int, noun: str) -> list[str]:
-    of_all = f"The first {_SHOWN_EVENTS} of {count:,}" if count > _SHOWN_EVENTS else "All"
-    return ["", f"{of_all} {noun}", ""]
-
-
-def origin(interval: Interval) -> str:
-    """Name the file that an interval is from, and the member of it where it is a zip."""
-    return f"{interval.file} ({interval.member})" if interval.member else interval.file
-
-
-def rounding(case: Explanation) -> str:
-    """Say in words why the site got a cent, lost one, or neither."""
-    place = f"its fraction is number {case.rank} of {case.sites}"
-    if case.cents_handed_out < 0:
-        return f"{-case.cents_handed_out} taken from the smallest fractions; {place}"
-    return f"{case.cents_handed_out} went to the largest fractions; {place}"
+def explanation_in_words(case: Explanation) -> bytes:
+    """Show an explanation as Markdown: the month's steps, its days, and the first of its events."""
+    return render(
+        "evidence",
+        "explanation.md",
+        case=case,
+        events=[(day.day, event) for day in case.days for event in day.events],
+        intervals=[(day.day, interval) for day in case.days for interval in day.intervals],
+        most=_SHOWN_EVENTS,
+        exact=exact,
+        shown=shown,
+        in_aud=shown_aud,
+    )
 
 
 def shown_aud(cents: int) -> str:

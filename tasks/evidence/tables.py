@@ -29,6 +29,10 @@ _FOR_ANALYSTS = (
     "alter table reading_conflicts drop column filename",
     "alter table reading_conflicts drop column file_row_number",
     "alter table price_slots rename to prices",
+    "create table days_of_members as from site_days",
+    "drop view site_days",
+    "drop table memberships",
+    "alter table days_of_members rename to site_days",
 )
 
 

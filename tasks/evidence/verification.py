@@ -19,7 +19,6 @@ import polars as pl
 from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.report import Report
 from tasks.core.run_record import SettledFile, SettledRunRecord
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
@@ -28,9 +27,9 @@ from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
 from tasks.settlement.allocation import EVENTS_SCHEMA, REJECTED_SCHEMA, RULE_VERSION
-from tasks.settlement.inputs import CORRECTIONS_SCHEMA, read_corrections, read_events
+from tasks.settlement.rejected_rows import CORRECTIONS_SCHEMA, read_corrections, read_events
 from tasks.settlement.reports import reports_on
-from tasks.settlement.settlement import Basis, allocated
+from tasks.settlement.settlement import Basis, open_allocation
 
 _SHOWN_DIFFERENCES = 5
 
@@ -91,7 +90,7 @@ def verify(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -> Ver
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
     with rebuild(store, pins) as connection:
-        recomputed = rebuilt_report(connection, month, vpp, number).to_bytes()
+        recomputed = rebuilt_report(connection, month, vpp, number)
     return Verdict(
         key,
         pins.key,
@@ -210,7 +209,7 @@ def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.D
             list(record.rejected_by_site.items()), schema=REJECTED_SCHEMA, orient="row"
         ),
     )
-    return allocated(store, basis)
+    return open_allocation(store, basis)
 
 
 def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:
@@ -243,10 +242,10 @@ def _repeats(store: ObjectStore, pins: Pinned) -> pl.DataFrame:
 
 def rebuilt_report(
     connection: duckdb.DuckDBPyConnection, month: Month, vpp: str, revision: int
-) -> Report:
+) -> bytes:
     """Return a VPP's report as the rebuilt tables have it."""
     [report] = reports_on(connection, month, [vpp])
-    return report.revised(revision)
+    return report.to_bytes(revision)
 
 
 def _differences(published: bytes, recomputed: bytes) -> Iterator[str]:

@@ -317,7 +317,7 @@ def _market_moments(
         second = hours * 3600 + minutes * 60 + seconds.fill_null(0)
         local = day * _DAY + _where(is_local, second).fill_null(_DATE_ALONE)
         if not is_local.all():
-            shifted = _shifted(dates, day * 86400 + second)
+            shifted = _to_market_time(dates, day * 86400 + second)
             local = _where(is_local, local, _where(has_offset, shifted))
         if not is_interval_end:
             return local
@@ -325,7 +325,7 @@ def _market_moments(
         local = _where(is_midnight, local - _DAY + 86400, local)
         return _where(local % _DAY != _DATE_ALONE, local)
 
-    def _shifted(dates: pl.Series, moment: pl.Series) -> pl.Series:
+    def _to_market_time(dates: pl.Series, moment: pl.Series) -> pl.Series:
         """Bring moments (seconds) with an offset to market time."""
         offset = dates.str.extract(_OFFSET).str.replace(":", "", literal=True)
         minutes = (

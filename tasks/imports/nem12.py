@@ -178,7 +178,7 @@ def import_nem12(
     )
     if outcome.has_too_many:
         raise Unreadable(f"{key}: {outcome.another_format()}")
-    rejected = pl.concat([*outcome.rejected, outcome.others_rejected()]).sort("line")
+    rejected = pl.concat([*outcome.rejected, outcome.reject_others()]).sort("line")
     days_rejected = rejected.filter(pl.col("record") == "300")
     ignored: Counter[str] = Counter()
     for reason, number in outcome.ignored:
@@ -328,7 +328,7 @@ class _Outcome:
                 .alias("day"),
                 pl.struct("row", "line")
                 .map_elements(
-                    lambda day: _joined(day["line"], rests.get(day["row"], []), "\n"),
+                    lambda day: _join_text(day["line"], rests.get(day["row"], []), "\n"),
                     return_dtype=pl.String,
                 )
                 .alias("row"),
@@ -349,7 +349,7 @@ class _Outcome:
             if found and rests:
                 self.unused_rests.extend(rests)
             elif rests:
-                found, reason, day = read_day(_joined(line, rests), channel, created, runs)
+                found, reason, day = read_day(_join_text(line, rests), channel, created, runs)
             if found:
                 readings.append(
                     (
@@ -359,12 +359,12 @@ class _Outcome:
                     )
                 )
             else:
-                text = _joined(line, rests, "\n")
+                text = _join_text(line, rests, "\n")
                 rejected.append(("300", row + 1, reason, channel.nmi, channel.suffix, day, text))
         self._reject(pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row"))
         return pl.DataFrame(readings, schema=_DAYS_SCHEMA, orient="row")
 
-    def others_rejected(self) -> pl.DataFrame:
+    def reject_others(self) -> pl.DataFrame:
         """Return the rows that are wrong and no 300 rows, once all batches are read."""
         channels = self.structure.channel_table
         faulty = self.structure.channel_rows.hstack(
@@ -391,7 +391,7 @@ class _Outcome:
         )
 
 
-def _joined(line: str, rests: list[tuple[int, str]], between: str = "") -> str:
+def _join_text(line: str, rests: list[tuple[int, str]], between: str = "") -> str:
     return between.join(part.rstrip("\r") for part in (line, *(text for _, text in rests)))
 
 

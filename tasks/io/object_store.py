@@ -1,19 +1,22 @@
 """What is used of S3: listings, whole and streamed reads, and writes that can lose a race."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from shutil import copyfile
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     HTTPClientError,
     IncompleteReadError,
@@ -22,6 +25,7 @@ from botocore.exceptions import (
 
 from tasks.core.errors import ChangedMeanwhile, LostRace, Refused
 from tasks.core.settings import Settings
+from tasks.io.s3_failures import LOST, MISSING, NO_CREDENTIALS, Failures, in_words
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,8 +36,6 @@ _ONE_PUT_BYTES = 8 << 20
 # Parts cost a request each and gain only with very large files (AWS: from 100 MB).
 _TRANSFER = TransferConfig(multipart_threshold=100 << 20, multipart_chunksize=32 << 20)
 _BROKEN = (ResponseStreamingError, IncompleteReadError, HTTPClientError)  # in mid-body
-_MISSING = {"NoSuchKey", "404", "NotFound"}
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 @dataclass(frozen=True, order=True)
@@ -59,14 +61,43 @@ class ObjectStore:
             signature_version="s3v4",
             retries={"mode": "standard", "total_max_attempts": 8},
             max_pool_connections=_PARALLEL_REQUESTS,
+            connect_timeout=settings.s3_connect_seconds,
+            read_timeout=settings.s3_read_seconds,
         )
-        self.client: S3Client = boto3.client("s3", config=config, **client_options)
+        try:
+            self.client: S3Client = boto3.client("s3", config=config, **client_options)
+        except (BotoCoreError, ValueError) as problem:
+            raise Refused(in_words(problem)) from None
+        self._failures = Failures(
+            self.client, settings.s3_connect_seconds, settings.s3_read_seconds
+        )
+        self.bytes_streamed = 0  # by all threads together, for people who wait
         self._date: str | None = None
         self.client.meta.events.register("after-call.s3", self._note_date)
 
     def _note_date(self, parsed: dict[str, Any], **_: Any) -> None:
         headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._date = headers.get("date", self._date)
+
+    def require_access(self) -> None:
+        """Find out at once what boto3 finds out by trying: for what people start by hand.
+
+        Raises:
+            Refused: there are no credentials, or nothing listens at the endpoint.
+        """
+        if boto3.Session().get_credentials() is None:
+            raise Refused(NO_CREDENTIALS)
+        address = urlsplit(self.client.meta.endpoint_url)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=5).close()
+        except (ConnectionRefusedError, socket.gaierror) as problem:
+            raise Refused(
+                f"Nothing answers at {self.client.meta.endpoint_url} ({problem.strerror}): start "
+                "that S3, or correct AWS_ENDPOINT_URL_S3"
+            ) from None
+        except OSError:
+            pass  # boto3 may know another way, through a proxy
 
     @property
     def clock(self) -> datetime | None:
@@ -80,44 +111,28 @@ class ObjectStore:
         """Go to another process as the settings that it is made from."""
         return type(self), (self.settings,)
 
-    @contextmanager
-    def _bucket(self) -> Iterator[None]:
-        """Say in a sentence that the bucket is missing."""
-        try:
-            yield
-        except self.client.exceptions.NoSuchBucket:
-            raise Refused(
-                f"there is no bucket {self.bucket!r}; make it, or set VPP_BUCKET to the right one"
-            ) from None
-
     def versions(self, folder: str) -> list[ObjectVersion]:
-        """Return all objects below a folder, in key order.
-
-        Raises:
-            Refused: there is no such bucket.
-        """
+        """Return all objects below a folder, in key order."""
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.prefix + folder
         )
-        with self._bucket():
-            return [
-                ObjectVersion(
-                    item["Key"].removeprefix(self.prefix),
-                    item["ETag"].strip('"'),
-                    item["Size"],
-                    item["LastModified"],
-                )
-                for page in pages
-                for item in page.get("Contents", [])
-            ]
+        return [
+            ObjectVersion(
+                item["Key"].removeprefix(self.prefix),
+                item["ETag"].strip('"'),
+                item["Size"],
+                item["LastModified"],
+            )
+            for page in pages
+            for item in page.get("Contents", [])
+        ]
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag, or None where there is none."""
         try:
-            with self._bucket():
-                answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
+            if error.response["Error"]["Code"] in MISSING:
                 return None
             raise
         etag = answer["ETag"].strip('"')
@@ -138,7 +153,7 @@ class ObjectStore:
         Raises:
             ChangedMeanwhile: the object has another ETag now, or was deleted.
         """
-        offset, broken = 0, 0
+        offset, broken, last = 0, 0, monotonic()
         rest: dict[str, Any] = {}
         while True:
             try:
@@ -150,16 +165,19 @@ class ObjectStore:
                 )
                 for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                     offset += len(chunk)
+                    self.bytes_streamed += len(chunk)
                     broken = 0
                     yield chunk
+                    last = monotonic()
                 return
             except _BROKEN:
                 broken += 1
-                if broken == 8:
-                    raise
+                seconds = monotonic() - last
+                if broken == 8 or seconds > self._failures.patience_seconds:
+                    raise self._failures.broken(key, broken, seconds) from None
                 rest = {"Range": f"bytes={offset}-"} if offset else {}
             except ClientError as error:
-                if error.response["Error"]["Code"] in _MISSING | _LOST:
+                if error.response["Error"]["Code"] in MISSING | LOST:
                     raise ChangedMeanwhile(f"{key} was replaced while it was read") from None
                 if error.response["Error"]["Code"] == "InvalidRange":  # it broke at the last byte
                     return
@@ -167,10 +185,9 @@ class ObjectStore:
 
     def write(self, key: str, data: bytes, content_type: str = "application/json") -> None:
         """Write an object that nobody else writes differently."""
-        with self._bucket():
-            self.client.put_object(
-                Bucket=self.bucket, Key=self.prefix + key, Body=data, ContentType=content_type
-            )
+        self.client.put_object(
+            Bucket=self.bucket, Key=self.prefix + key, Body=data, ContentType=content_type
+        )
 
     def write_if(self, key: str, data: bytes, etag: str | None) -> str:
         """Write an object if it still has this ETag, or (None) if there is none; return its ETag.
@@ -183,16 +200,15 @@ class ObjectStore:
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         try:
-            with self._bucket():
-                answer = self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=self.prefix + key,
-                    Body=data,
-                    ContentType="application/json",
-                    **condition,  # type: ignore[arg-type]
-                )
+            answer = self.client.put_object(
+                Bucket=self.bucket,
+                Key=self.prefix + key,
+                Body=data,
+                ContentType="application/json",
+                **condition,  # type: ignore[arg-type]
+            )
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _LOST | _MISSING:
+            if error.response["Error"]["Code"] not in LOST | MISSING:
                 raise
             now = self.read(key)
             if now is not None and now[0] == data:
@@ -212,7 +228,7 @@ class ObjectStore:
         try:
             self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
+            if error.response["Error"]["Code"] in MISSING:
                 return False
             raise
         return True

@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tasks.core import keys
+from tasks.core.changes import Change, recorded_change
 from tasks.core.errors import LostRace, Refused
-from tasks.core.registry import Change, LaterChange, Registry, recorded_change
+from tasks.core.registry import LaterChange, Registry
 from tasks.core.registry_list import Row, rows_on, to_csv
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore

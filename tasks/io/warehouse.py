@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 
 
 @cache
@@ -35,3 +36,10 @@ def rows(
     result = connection.execute(statement, parameters)
     names = [column[0] for column in result.description]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def frame(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Any = None
+) -> pl.DataFrame:
+    """Run a query and return its rows as columns, without an object for any of them."""
+    return pl.DataFrame(connection.sql(statement, params=parameters))

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tasks.core.errors import Refused
+
+_FULL = ("No space left on device", "Disk quota exceeded", "max_temp_directory_size")
 _WORKSPACE = re.compile(r"vpp-[a-z]+-[0-9]+-[a-z0-9_]+")
 
 
@@ -26,19 +29,49 @@ def workspace(purpose: str) -> Iterator[Path]:
 
     Args:
         purpose: what it is for, in one word of small letters.
+
+    Raises:
+        Refused: no folder can be made, or the disk is full.
     """
-    parent = Path(tempfile.gettempdir())
-    _remove_abandoned(parent)
-    new = Path(tempfile.mkdtemp(prefix=f".vpp-{purpose}-{os.getpid()}-", dir=parent))
+    try:
+        parent = Path(tempfile.gettempdir())
+        _remove_abandoned(parent)
+        new = Path(tempfile.mkdtemp(prefix=f".vpp-{purpose}-{os.getpid()}-", dir=parent))
+    except OSError as problem:
+        if is_full(problem):
+            raise Refused(_full(parent, 0)) from None
+        raise Refused(
+            f"No temporary folder can be made ({problem}): set TMPDIR to one that this user may "
+            "write to"
+        ) from None
     lock = _lock(new)
     # Only now does it have the name by which others would find it.
     folder = new.rename(parent / new.name.removeprefix("."))
     try:
         yield folder
+    except Exception as problem:
+        if not is_full(problem):
+            raise
+        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        raise Refused(_full(parent, used)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def is_full(problem: Exception) -> bool:
+    """Say whether a disk is full: Python, Polars and DuckDB have an exception each for that."""
+    return any(words in str(problem) for words in _FULL)
+
+
+def _full(parent: Path, used: int) -> str:
+    free = shutil.disk_usage(parent).free
+    return (
+        f"The disk of {parent} is full: {used / 1e6:,.0f} MB of it are this stage's, which needs "
+        f"more, and {free / 1e6:,.0f} MB are free. An import needs the unpacked size of its file: "
+        "free that, or set TMPDIR to a folder of a larger disk"
+    )
 
 
 def _remove_abandoned(parent: Path) -> None:

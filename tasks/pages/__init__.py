@@ -1,9 +1,7 @@
 """Pages, tables and lists of what is published, for people to look at.
 
     sources.py         the month's reports as they are published, and what explains them
-    words.py           money, energy, days and names as people read them
     figures.py         the numbers of the charts: where each bar begins and ends
-    rendering.py       the templates, with every text escaped
     vpp_statement.py   a VPP's month
     site_statement.py  a site's month, one page or all of a VPP in a zip
     pdf.py             a site's month as PDF, where typst is installed

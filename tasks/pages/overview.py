@@ -19,8 +19,8 @@ from tasks.core.month_record import MonthRecord
 from tasks.core.run_record import AnyRunRecord, SettledRunRecord
 from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
+from tasks.io.rendering import render
 from tasks.pages.figures import Columns, columns
-from tasks.pages.rendering import render
 from tasks.publication.published import read_month_records
 from tasks.publication.run_records import read_run_record
 
@@ -119,6 +119,7 @@ def index_page(store: ObjectStore, entries: list[MonthEntry]) -> bytes:
     amounts = [entry.sums or [Decimal(0)] * len(_SUMS) for entry in charted]
     chart = columns([(("vpp", vpps), ("sites", sites)) for _, vpps, sites in amounts])
     return render(
+        "pages",
         "index.html",
         entries=list(reversed(entries)),
         charted=charted,
@@ -138,6 +139,7 @@ def month_page(store: ObjectStore, entries: list[MonthEntry], month: Month) -> b
     settled = [run for run in runs if isinstance(run, SettledRunRecord) and not _is_partial(run)]
     done = [run for run in settled if run.outcome in ("published", "unchanged")]
     return render(
+        "pages",
         "month.html",
         entry=entry,
         month=month,

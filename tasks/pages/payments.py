@@ -9,10 +9,10 @@ import io
 from collections.abc import Iterable
 
 from tasks.core.report import Report
+from tasks.core.words import escape_formula
 
 COLUMNS = ("reference", "month", "vpp", "payee_type", "payee", "name", "amount_aud", "tax_code")
 TAX_CODE = "GST-free"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def payments(reports: Iterable[Report]) -> bytes:
@@ -31,7 +31,7 @@ def payments(reports: Iterable[Report]) -> bytes:
                 *start,
                 "vpp",
                 vpp,
-                cell(report.vpp),
+                escape_formula(report.vpp),
                 f"{amount:.2f}",
                 TAX_CODE,
             ]
@@ -39,7 +39,7 @@ def payments(reports: Iterable[Report]) -> bytes:
         for site in report.sites.values():
             amount = site.site_revenue_after_fees
             reference = statement_number(report, site.nmi)
-            name = cell(site.address)
+            name = escape_formula(site.address)
             writer.writerow([reference, *start, "site", site.nmi, name, f"{amount:.2f}", TAX_CODE])
     return text.getvalue().encode()
 
@@ -48,10 +48,3 @@ def statement_number(report: Report, nmi: str) -> str:
     """Return the number of a site's statement, which is also the reference of its payment."""
     of = report.settlement
     return f"{report.month}-{of.vpp_id}-{nmi}-r{of.revision}"
-
-
-def cell(text: str) -> str:
-    """Return a text so that no spreadsheet takes it for a formula: with an apostrophe before it."""
-    return (
-        f"'{text}" if text.lstrip(" ").startswith(_FORMULA) or text.startswith(_FORMULA) else text
-    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.core.errors import Refused
 from tasks.core.report import Terms
-from tasks.pages.words import aud, change, clipped, count, day_name, kwh, month_name, plain
+from tasks.core.words import aud, change, clipped, count, day_name, kwh, month_name, shortest
 
 
 def pdf(values: dict[str, Any]) -> bytes:
@@ -116,7 +116,7 @@ def _words(values: dict[str, Any]) -> list[str]:
 def _each(terms: list[Terms], name: str) -> str:
     """Return a percentage or a fee under each of the month's terms."""
     texts = [
-        f"{plain(of.revenue_percentage)}%"
+        f"{shortest(of.revenue_percentage)}%"
         if name == "revenue_percentage"
         else aud(of.daily_fee_aud)
         for of in terms

@@ -16,17 +16,17 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import polars as pl
 
 from tasks.core.report import SiteStatement
+from tasks.core.words import kwh
+from tasks.io.rendering import render
 from tasks.pages.figures import Step, columns, waterfall
 from tasks.pages.payments import statement_number
 from tasks.pages.pdf import pdf
-from tasks.pages.rendering import render
 from tasks.pages.sources import Source
-from tasks.pages.words import kwh
 
 Format = Literal["html", "pdf"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
-_REASONS = {
+REASONS = {
     "file added": "more data about the month arrived",
     "file replaced": "data about the month were corrected",
     "file removed": "data about the month were taken back",
@@ -34,6 +34,8 @@ _REASONS = {
     "registry change": "what is recorded of the VPP's terms, members or batteries was changed",
     "registry change not seen": "a change of the VPP's terms, members or batteries was taken back",
     "rule version": "the rule of settlement was changed",
+    "meter data replaced": "a later version of the meter data arrived",
+    "price changed": "the market's prices were revised",
 }
 _DAYS = ("day", "energy_charged_kwh", "energy_discharged_kwh", "shared_revenue_cents")
 
@@ -60,7 +62,7 @@ class SiteStatements:
             Refused: it should be a PDF, and typst is not installed.
         """
         values = self._values(nmi)
-        return pdf(values) if format == "pdf" else render("site_statement.html", **values)
+        return pdf(values) if format == "pdf" else render("pages", "site_statement.html", **values)
 
     def _values(self, nmi: str) -> dict[str, Any]:
         """Return what a page is filled in with."""
@@ -148,11 +150,10 @@ def _energy_days(days: pl.DataFrame | None) -> dict[str, Any] | None:
 def _reasons(source: Source) -> list[str]:
     """Say why there is another revision, without naming what is another site's."""
     causes = source.difference.causes if source.difference else []
-    return list(dict.fromkeys(_REASONS[cause.cause] for cause in causes))
+    return list(dict.fromkeys(REASONS[cause.cause] for cause in causes))
 
 
 def _before(source: Source, nmi: str) -> Any:
     """Return what the site received in the revision before; None if that is the same."""
-    values = source.difference.sites.get(nmi, {}) if source.difference else {}
-    after_fees = values.get("site_revenue_after_fees")
-    return after_fees.before if after_fees else None
+    changed = source.difference.sites_after_fees if source.difference else {}
+    return changed[nmi].before if nmi in changed else None

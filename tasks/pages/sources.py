@@ -156,9 +156,9 @@ def _explained(store: ObjectStore, key: str, sources: list[Source]) -> Iterator[
             yield from (replace(source, no_detail=str(problem)) for source in sources)
             return
         rebuilt = reports_on(connection, pins.month, [source.vpp for source in sources])
-        by_vpp = {report.settlement.vpp_id: report for report in rebuilt}
+        by_vpp = {report.vpp_id: report for report in rebuilt}
         for source in sources:
-            if by_vpp[source.vpp].revised(source.revision).to_bytes() == source.report.to_bytes():
+            if by_vpp[source.vpp].to_bytes(source.revision) == source.report.to_bytes():
                 yield replace(source, detail=_detail(connection, source.vpp))
             else:
                 why = "the report is not what its inputs give (verify-report says how it differs)"

@@ -11,10 +11,10 @@ from typing import Any
 
 from tasks.core.report import Report, SiteStatement, Totals
 from tasks.core.run_record import SilentSite, UnassignedSite
+from tasks.core.words import aud, count, kwh
+from tasks.io.rendering import render
 from tasks.pages.figures import FULL, Columns, Step, columns, waterfall
-from tasks.pages.rendering import render
 from tasks.pages.sources import Source
-from tasks.pages.words import aud, count, kwh
 
 FIRST_SITES = 50
 _SHOWN_CHANGES = 50
@@ -66,6 +66,7 @@ def vpp_statement(source: Source) -> bytes:
     vpp_lines = len(vpp_steps(report.totals))
     steps = waterfall([*revenue_steps(report.totals), *vpp_steps(report.totals)])
     return render(
+        "pages",
         "vpp_statement.html",
         report=report,
         totals=report.totals,
@@ -89,7 +90,6 @@ def vpp_statement(source: Source) -> bytes:
         run=source.run,
         run_record=source.run_record,
         difference=source.difference,
-        changed_sites=_changed_sites(source),
         shown_changes=_SHOWN_CHANGES,
         sha256=sha256(report.to_bytes()).hexdigest(),
     )
@@ -239,15 +239,3 @@ def _silent(source: Source) -> list[SilentSite]:
     """Return the sites that had events in the month before and have none in this one."""
     missing = source.run.missing if source.run else None
     return [site for site in missing.sites if site.vpp == source.vpp] if missing else []
-
-
-def _changed_sites(source: Source) -> list[tuple[str, Any, Any]]:
-    """Return what sites received in the revision before, and now."""
-    if source.difference is None:
-        return []
-    name = "site_revenue_after_fees"
-    return [
-        (nmi, values[name].before, values[name].after)
-        for nmi, values in source.difference.sites.items()
-        if name in values
-    ]

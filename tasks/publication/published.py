@@ -1,6 +1,8 @@
 """What is published for a month, as it was when it was read."""
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from tasks.core import keys
 from tasks.core.month import Month
@@ -8,6 +10,8 @@ from tasks.core.month_record import MonthRecord
 from tasks.core.run_record import SettledRunRecord
 from tasks.io.object_store import ObjectStore
 from tasks.publication.run_records import read_run_record
+
+_REVISION = re.compile("/([^/]+)/r([0-9]+)[.]json$")
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,17 @@ class PublishedMonth:
 
     def last_revision(self, vpp: str) -> int:
         """Return the highest revision number of a VPP, even of one that is in no record."""
-        start = keys.report(self.month, vpp).removesuffix(".json") + "/r"
-        names = (key[len(start) : -5] for key in self.objects if key.startswith(start))
-        return max(
-            [self.record.last_revision(vpp), *(int(name) for name in names if name.isdigit())]
-        )
+        return max(self.record.last_revision(vpp), self._revisions_present.get(vpp, 0))
+
+    @cached_property
+    def _revisions_present(self) -> dict[str, int]:
+        """Return the highest revision that is there, by VPP."""
+        highest: dict[str, int] = {}
+        for key in self.objects:
+            if found := _REVISION.search(key):
+                vpp, number = found.groups()
+                highest[vpp] = max(highest.get(vpp, 0), int(number))
+        return highest
 
 
 def read_published(store: ObjectStore, month: Month) -> PublishedMonth:

@@ -26,6 +26,7 @@ from tasks.io.object_store import ObjectStore
 from tasks.publication.published import PublishedMonth
 from tasks.publication.run_records import read_run_record, write_run_record
 from tasks.settlement.data_changes import DataChanges, data_changes
+from tasks.settlement.reports import DraftReport
 from tasks.settlement.settlement import Settlement
 
 _PARALLEL_WRITES = 16
@@ -42,7 +43,7 @@ class Revisions:
     published: PublishedMonth
     record: MonthRecord
     run_record: str
-    reports: list[Report]
+    reports: list[DraftReport]
     differences: dict[str, Difference]
 
     @property
@@ -54,10 +55,10 @@ class Revisions:
         )
 
     def outcome(
-        self, report: Report, outcome: Literal["published", "unchanged", "preview"]
+        self, report: DraftReport, outcome: Literal["published", "unchanged", "preview"]
     ) -> ReportOutcome:
         """Say what became of a report."""
-        vpp = report.settlement.vpp_id
+        vpp = report.vpp_id
         revision = self.record.last_revision(vpp)
         changed = ["first"] if outcome != "unchanged" and revision == 1 else []
         if difference := self.differences.get(vpp):
@@ -68,9 +69,9 @@ class Revisions:
             outcome=outcome,
             revision=revision,
             key=keys.report(self.published.month, vpp, revision),
-            name=report.vpp,
-            sites=len(report.sites),
-            totals=report.totals.model_dump(mode="json", exclude_none=True),
+            name=report.name,
+            sites=report.sites,
+            totals=report.totals,
             changed=changed,
         )
 
@@ -106,12 +107,8 @@ def publish(store: ObjectStore, revisions: Revisions, run_record: RunRecord) -> 
     """
     _claim(store, revisions, run_record)
 
-    def publish_report(report: Report) -> ReportOutcome:
-        vpp = report.settlement.vpp_id
-        revised = report.revised(revisions.record.last_revision(vpp))
-        is_written = _write_report(
-            store, revisions.published, revised, revisions.differences.get(vpp)
-        )
+    def publish_report(report: DraftReport) -> ReportOutcome:
+        is_written = _write_report(store, revisions, report)
         return revisions.outcome(report, "published" if is_written else "unchanged")
 
     with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
@@ -140,11 +137,11 @@ def _with_claims(
     old = published.record
     revisions = {vpp: dict(of_vpp) for vpp, of_vpp in old.revisions.items()}
     for report in settlement.reports:
-        vpp = report.settlement.vpp_id
+        vpp = report.vpp_id
         claim = Revision(digest=report.digest, run_record=run_record)
         of_vpp = revisions.setdefault(vpp, {})
         number = published.last_revision(vpp)
-        if not of_vpp and number and _is_published(store, published.month, report.revised(number)):
+        if not of_vpp and number and _is_published(store, published.month, report, number):
             of_vpp[number] = claim  # the month's record was lost; nothing else was
         if not of_vpp or of_vpp[max(of_vpp)].digest != claim.digest:
             of_vpp[number + 1] = claim
@@ -158,9 +155,9 @@ def _with_claims(
     return old.model_copy(update={"revisions": revisions, "last_settlement": last})
 
 
-def _is_published(store: ObjectStore, month: Month, report: Report) -> bool:
-    found = store.read(keys.report(month, report.settlement.vpp_id))
-    return found is not None and found[0] == report.to_bytes()
+def _is_published(store: ObjectStore, month: Month, report: DraftReport, number: int) -> bool:
+    found = store.read(keys.report(month, report.vpp_id))
+    return found is not None and found[0] == report.to_bytes(number)
 
 
 @dataclass(frozen=True)
@@ -204,16 +201,16 @@ def _earlier_settlements(
 def _keep_current(
     store: ObjectStore,
     published: PublishedMonth,
-    reports: list[Report],
+    reports: list[DraftReport],
     earlier: _EarlierSettlements,
-) -> list[Report]:
+) -> list[DraftReport]:
     """Return the reports; of those that differ from the current one by ETags alone, that one.
 
     Their files were replaced, and nothing in them that bears on the VPP.
     """
 
-    def keep(report: Report) -> Report:
-        vpp = report.settlement.vpp_id
+    def keep(report: DraftReport) -> DraftReport:
+        vpp = report.vpp_id
         number = published.record.last_revision(vpp)
         claim = published.record.revisions.get(vpp, {}).get(number)
         if claim is None or claim.digest == report.digest:
@@ -221,10 +218,10 @@ def _keep_current(
         found = store.read(keys.report(published.month, vpp))
         if found is None:
             return report
-        current = Report.model_validate_json(found[0])
-        is_alike = current.settlement.revision == number and current.is_alike(report)
-        if is_alike and earlier.changes_since(claim.run_record).spare(report):
-            return current.revised(1)
+        current, settled = Report.model_validate_json(found[0]), report.read()
+        is_alike = current.settlement.revision == number and current.is_alike(settled)
+        if is_alike and earlier.changes_since(claim.run_record).spare(settled):
+            return report.saying(current)
         return report
 
     with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
@@ -252,8 +249,8 @@ def _differences(
     new_basis = Basis(settlement.facts.registry_seq, settlement.facts.rule_version)
     log = settlement.inputs.log.splitlines()
 
-    def difference(report: Report) -> Difference | None:
-        vpp = report.settlement.vpp_id
+    def difference(report: DraftReport) -> Difference | None:
+        vpp = report.vpp_id
         found = store.read(keys.report(published.month, vpp))
         if found is None:
             return None
@@ -261,7 +258,7 @@ def _differences(
         claim = published.record.revisions.get(vpp, {}).get(current.settlement.revision)
         if claim is None:  # it was published meanwhile, so what is claimed here will be refused
             return None
-        revised = report.revised(record.last_revision(vpp))
+        revised = report.read(record.last_revision(vpp))
         if current == revised:  # a store whose ETags are not made from the content
             return None
         old = earlier.record(claim.run_record)
@@ -280,29 +277,28 @@ def _differences(
     return {changed.vpp_id: changed for changed in found if changed is not None}
 
 
-def _is_later(published: PublishedMonth, record: MonthRecord, report: Report) -> bool:
+def _is_later(published: PublishedMonth, record: MonthRecord, report: DraftReport) -> bool:
     """Say whether a report is a later revision than the first, and not current yet."""
-    vpp = report.settlement.vpp_id
+    vpp = report.vpp_id
     number = record.last_revision(vpp)
     etags = {published.objects.get(keys.report(published.month, vpp, n)) for n in (None, number)}
     is_new = number != published.record.last_revision(vpp)
     return number > 1 and (is_new or None in etags or len(etags) > 1)
 
 
-def _write_report(
-    store: ObjectStore, published: PublishedMonth, report: Report, difference: Difference | None
-) -> bool:
+def _write_report(store: ObjectStore, revisions: Revisions, report: DraftReport) -> bool:
     """Write a claimed revision and make it current; return whether there was anything to do."""
-    vpp, revision = report.settlement.vpp_id, report.settlement.revision
+    published, vpp = revisions.published, report.vpp_id
+    revision = revisions.record.last_revision(vpp)
     key, revision_key = (keys.report(published.month, vpp, n) for n in (None, revision))
-    data = report.to_bytes()
+    data = report.to_bytes(revision)
     # An ETag is the MD5 of what was put in one piece, on most stores: then nothing is read.
     etags = [published.objects.get(key) for key in (key, revision_key)]
     if etags == [md5(data).hexdigest()] * 2:
         return False
     if None not in etags and all((store.read(k) or (b"",))[0] == data for k in (key, revision_key)):
         return False
-    if difference is not None:
+    if difference := revisions.differences.get(vpp):
         store.write(keys.difference(published.month, vpp, revision), difference.to_bytes())
     try:
         store.write_if(revision_key, data, None)

@@ -6,10 +6,12 @@ here, and a run that crashed over their names is told why.
 """
 
 import inspect
+import logging
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
 
+import httpx
 import prefect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
@@ -24,6 +26,26 @@ from tasks.runs.stage import refusals_as_sentences
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _PrefectIsGone(logging.Filter):
+    """Says in a sentence that Prefect's server is gone, of which its engine shows 300 lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        problem = record.exc_info[1] if record.exc_info else None
+        if isinstance(problem, httpx.TransportError):
+            record.exc_info, record.args = None, ()
+            record.msg = (
+                f"Prefect at {prefect.settings.PREFECT_API_URL.value()} cannot be reached "
+                f"({problem}). What this run published is on S3, and its record too; Prefect will "
+                "show it as crashed or running. When it is back, run it again: nothing is done "
+                "twice"
+            )
+        return True
+
+
+for _name in ("prefect.engine", "prefect.flow_runs"):
+    logging.getLogger(_name).addFilter(_PrefectIsGone())
 
 
 def flow(

@@ -4,11 +4,12 @@ The flows call these; the rooms below work without Prefect.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import httpx
 from prefect import runtime, tags
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
@@ -146,10 +147,15 @@ def _one_at_a_time(month: Month) -> Iterator[None]:
     """Wait while another run settles this month, whatever flow it was started by.
 
     This only keeps the history in order; what is published is right without it. The place of a run
-    that dies is free when its lease runs out.
+    that dies, or that cannot give it back, is free when its lease runs out.
     """
     name = f"settle-{month}"
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    with concurrency(name, occupy=1, lease_duration=60, strict=True):
+    place = ExitStack()
+    place.enter_context(concurrency(name, occupy=1, lease_duration=60, strict=True))
+    try:
         yield
+    finally:
+        with suppress(httpx.TransportError):
+            place.close()

@@ -11,8 +11,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from tasks.core.changes import Change
 from tasks.core.month_record import MonthRecord
-from tasks.core.registry import Change
 from tasks.core.registry_list import Row
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import Recorded

@@ -162,9 +162,7 @@ class Run:
                 for vpp, difference in revisions.differences.items()
             },
             reports=[
-                revisions.outcome(
-                    report, "preview" if report.settlement.vpp_id in new else "unchanged"
-                )
+                revisions.outcome(report, "preview" if report.vpp_id in new else "unchanged")
                 for report in settlement.reports
             ],
         )

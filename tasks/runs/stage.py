@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from tasks.core.errors import LostRace, Refused
+from tasks.core.errors import LostRace, Refused, Unreachable
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -49,37 +49,32 @@ def run_logger() -> "logging.Logger | logging.LoggerAdapter[Any]":
 
 
 def refusals_as_sentences(function: Callable[P, R]) -> Callable[P, R]:
-    """Let what a person can correct end a flow or task run as refused, with its sentence alone.
+    """Let a run that is refused, or cannot reach S3, end with that sentence alone.
 
-    For Prefect it is a failed run, whose state has a name of its own: alarms tell the two apart.
+    For Prefect a refused run is a failed one, whose state has a name of its own: alarms tell the
+    two apart.
     """
 
     @wraps(function)
     def sentenced(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (Refused, LostRace) as problem:
+        except (Refused, LostRace, Unreachable) as problem:
             from prefect.states import Failed
 
+            name = "Failed" if isinstance(problem, Unreachable) else "Refused"
             # Without its traceback, whose frames would keep databases alive as long as the state.
-            refusal = problem.with_traceback(None)
-            return Failed(name="Refused", message=str(problem), data=refusal)  # type: ignore[return-value]
+            said = problem.with_traceback(None)
+            return Failed(name=name, message=str(problem), data=said)  # type: ignore[return-value]
 
     return sentenced
 
 
 def _is_passing(task: "Task[..., Any]", task_run: "TaskRun", state: "State[Any]") -> bool:
     """Say whether a failure may be gone at the next try: S3 or the network, not the data."""
-    from boto3.exceptions import S3UploadFailedError
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
     try:
         state.result()
-    except ClientError as error:
-        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
-    except NoCredentialsError:
-        return False
-    except (BotoCoreError, S3UploadFailedError, OSError):
+    except Unreachable:
         return True
     except Exception:
         return False

@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from tasks.core.changes import Change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.month_record import MonthRecord
-from tasks.core.registry import Change
 from tasks.core.registry_list import Row
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
@@ -65,7 +65,8 @@ def import_each(store: ObjectStore, groups: Sequence[list[ObjectVersion]]) -> li
     from tasks.runs.summary import wait_with_progress
 
     sizes = [sum(version.size for version in group) for group in groups]
-    return wait_with_progress(import_files.submit_each(store, groups), sizes)
+    imports = import_files.submit_each(store, groups)
+    return wait_with_progress(imports, sizes, lambda: store.bytes_streamed)
 
 
 def _import_name() -> str:

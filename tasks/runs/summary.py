@@ -3,8 +3,11 @@
 Nothing here decides anything, and all of it can be made again from S3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -22,16 +25,15 @@ from prefect.futures import PrefectFutureList, as_completed
 from prefect.states import Completed
 
 from tasks.core import keys
-from tasks.core.difference import Difference, Values
 from tasks.core.errors import Refused
 from tasks.core.late_data import LateData
-from tasks.core.month import Month
-from tasks.core.run_record import ImportCounts, ReportOutcome, SettledRunRecord
+from tasks.core.run_record import ImportCounts, SettledRunRecord
 from tasks.core.settings import Settings
-from tasks.core.words import count, plain
-from tasks.evidence.explanation import Explanation, markdown
+from tasks.core.words import count
+from tasks.evidence.explanation import Explanation, explanation_in_words
 from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
+from tasks.io.rendering import render
 from tasks.runs.run import Run
 from tasks.settlement.completeness import (
     missing_sentences,
@@ -40,8 +42,8 @@ from tasks.settlement.completeness import (
 )
 from tasks.settlement.inputs import MonthInputs
 
+_PROGRESS_SECONDS = 2
 _SHOWN_ROWS = 100
-_SHOWN_CAUSES = 20
 _SHOWN = 10  # of what is named in a line
 # Reasons why rows were skipped that are no faults.
 _ALREADY_IMPORTED, _IGNORED = "already imported", "ignored"
@@ -104,13 +106,15 @@ def valid_until(store: ObjectStore) -> str:
 
 
 def wait_with_progress(
-    imports: PrefectFutureList[pl.DataFrame], sizes: Sequence[int]
+    imports: PrefectFutureList[pl.DataFrame], sizes: Sequence[int], bytes_read: Callable[[], int]
 ) -> list[pl.DataFrame]:
-    """Wait for imports, showing how much of their bytes is done; raise what any of them raised.
+    """Wait for imports, showing how much of their bytes is read; raise what any of them raised.
 
     Args:
         imports: what to wait for.
         sizes: how many bytes each of them reads.
+        bytes_read: says how many bytes this process has read so far. Of imports that run in other
+            processes the bytes count once they are done.
     """
     artifact = create_progress_artifact(
         0,
@@ -120,11 +124,24 @@ def wait_with_progress(
     assert isinstance(artifact, UUID)  # not a coroutine: this is no async code
     # An empty file is something to do, too.
     weights = {id(future): size + 1 for future, size in zip(imports, sizes, strict=True)}
-    done, all_bytes = 0, sum(weights.values())
-    for future in as_completed(list(imports)):
-        future.result()
-        done += weights[id(future)]
-        update_progress_artifact(artifact, done * 100 / all_bytes)
+    all_bytes, done, before = sum(weights.values()), 0, bytes_read()
+    is_over = Event()
+
+    def show() -> None:
+        while not is_over.wait(_PROGRESS_SECONDS):
+            read = max(done, bytes_read() - before)
+            update_progress_artifact(artifact, min(99, read * 100 / all_bytes))
+
+    with ThreadPoolExecutor(1) as beside:
+        shown = beside.submit(copy_context().run, show)
+        try:
+            for future in as_completed(list(imports)):
+                future.result()
+                done += weights[id(future)]
+        finally:
+            is_over.set()
+        shown.result()
+    update_progress_artifact(artifact, 100)
     return imports.result()
 
 
@@ -142,7 +159,8 @@ def settlement_in_words(run: Run) -> str:
     if record.rejected_rows:
         parts.append(f"{count(record.rejected_rows, 'row')} rejected")
     if record.unassigned:
-        parts.append(f"{count(len(record.unassigned), 'site')} with unassigned events")
+        sites = len(record.unassigned) + record.unlisted_sites
+        parts.append(f"{count(sites, 'site')} with unassigned events")
     if record.imported and record.imported.unread:
         parts.append(unread_in_words(record.imported.unread))
     outcome = "what if, nothing is published" if run.request.what_if else record.outcome
@@ -188,216 +206,37 @@ def show_settlement(run: Run) -> None:
     record = run.record
     assert isinstance(record, SettledRunRecord)
     is_preview = record.outcome == "preview"
-    lines = [
-        _title(run),
-        "",
-        *_assumed(run),
-        "| VPP | sites | total revenue | VPP total | sites after fees | revision | changed |",
-        "|---|--:|--:|--:|--:|--:|---|",
-        *(_report_row(run.store, report) for report in record.reports or []),
+    what_if = [
+        (terms.vpp, terms.model_dump(mode="json", exclude_none=True, exclude={"vpp"}))
+        for terms in run.request.what_if
     ]
-    if is_preview and record.digest:
-        lines += [
-            "",
-            f"To approve it: settle the month, then `close-month` with expect `{record.digest}`.",
-        ]
-    elif record.digest:
-        lines += ["", f"Digest of the month: `{record.digest}`."]
-    for difference in run.differences.values():
-        lines += ["", *_difference(difference)]
-    lines += [
-        *_missing(run),
-        "",
-        *_rows(record),
-        *_meter(record),
-        *_rejects(run.store, run.month, record, is_preview),
-        *_unassigned(record),
-    ]
-    if record.late_data:
-        late_data = (f"- {plain(late)}" for late in record.late_data)
-        lines += ["", "Late data in other months:", "", *late_data]
-    lines += ["", "| stage | seconds |", "|---|--:|"]
-    lines += [f"| {stage} | {seconds} |" for stage, seconds in record.stages_seconds.items()]
-    what = "what-if" if run.request.what_if else "preview" if is_preview else "settlement"
-    create_markdown_artifact("\n".join(lines), key=f"{what}-{run.month}")
-
-
-def _title(run: Run) -> str:
-    if run.request.what_if:
-        return f"# What if: {run.month} under other terms. Nothing is published"
-    if run.record.outcome == "preview":
-        return f"# Preview of {run.month}: nothing is published"
-    return f"# Settlement of {run.month}: {run.record.outcome}"
-
-
-def _assumed(run: Run) -> list[str]:
-    """Show the terms that a what-if assumes."""
-    if not run.request.what_if:
-        return []
-    lines = ["Assumed on all days of the month; all else is as the registry has it:", ""]
-    for terms in run.request.what_if:
-        given = terms.model_dump(mode="json", exclude_none=True, exclude={"vpp"})
-        said = ", ".join(f"{name} {value}" for name, value in given.items()) or "nothing else"
-        lines.append(f"- {terms.vpp}: {plain(said)}")
-    return [*lines, ""]
-
-
-def _report_row(store: ObjectStore, report: ReportOutcome) -> str:
-    totals = report.totals
-    link = store.link("get_object", report.key, store.settings.presign_seconds)
-    name = plain(report.name)
-    return (
-        f"| {name if report.outcome == 'preview' else f'[{name}]({link})'} | {report.sites} "
-        f"| {totals['total_revenue']:,.2f} | {totals['vpp_total_revenue']:,.2f} "
-        f"| {totals['site_total_revenue_after_fees']:,.2f} | {report.revision} "
-        f"| {plain('; '.join(report.changed)) or 'unchanged'} |"
+    text = render(
+        "runs",
+        "settlement.md",
+        run=run,
+        record=record,
+        is_preview=is_preview,
+        what_if=what_if,
+        missing=missing_sentences(record, run.store.settings.timezone),
+        why_not=_why_not(run, record) if is_preview and not what_if else "",
+        unread=unread_in_words(record.imported.unread)
+        if record.imported and record.imported.unread
+        else "",
+        meter_rejected=sum(sum(file.reasons.values()) for file in record.meter_rejected),
+        rejected_rows=keys.rejected_rows(run.month),
+        reasons=REASONS,
+        link=lambda key: run.store.link("get_object", key, run.store.settings.presign_seconds),
+        most=_SHOWN_ROWS,
     )
+    what = "what-if" if what_if else "preview" if is_preview else "settlement"
+    create_markdown_artifact(text.decode(), key=f"{what}-{run.month}")
 
 
-def _rows(record: SettledRunRecord) -> list[str]:
-    """Say what became of the rows, and which files did not count."""
-    lines = [
-        f"{count(record.rows, 'row')} in {count(len(record.files), 'file')}: "
-        f"{record.rejected_rows:,} rejected, "
-        f"{count(record.settled_events, 'event')} settled in this month, "
-        f"{record.unassigned_events:,} unassigned."
-    ]
-    if record.corrected_rows:
-        were = "was rejected and is" if record.corrected_rows == 1 else "were rejected and are"
-        lines[-1] += f" {record.corrected_rows:,} more {were} corrected."
-    if record.duplicates:
-        files = "; ".join(f"{file.key} {file.same_as}" for file in record.duplicates)
-        lines += ["", f"Same content twice, counted once: {plain(files)}"]
-    for shared in record.shared_rows:
-        lines += [
-            "",
-            f"In two files and counted twice, which the request allowed: "
-            f"{count(shared.equal_rows, 'equal row')} and "
-            f"{count(shared.other_values_rows, 'row')} with other values, of {plain(shared.key)} "
-            f"and {plain(shared.other_key)}, {shared.aud:,.2f} AUD.",
-        ]
-    if record.failed_imports:
-        files = "; ".join(f"{file.key} {file.failed}" for file in record.failed_imports)
-        lines += ["", f"Could not be read, which the request allowed: {plain(files)}"]
-    if record.imported and record.imported.unread:
-        lines += ["", f"In the inbox: {plain(unread_in_words(record.imported.unread))}."]
-    return lines
-
-
-def _meter(record: SettledRunRecord) -> list[str]:
-    """Say what became of the days of meter data, and where DISPATCHPRICE stood in."""
-    readings = record.readings
-    rejected = sum(sum(file.reasons.values()) for file in record.meter_rejected)
-    if readings is None or not readings.rows + rejected:
-        return []
-    lines = [
-        "",
-        f"{readings.rows + rejected:,} days of meter channels in {len(record.meter_files)} files: "
-        f"{rejected:,} rejected, {readings.superseded:,} replaced by a later version, "
-        f"{readings.settled:,} settled (their intervals are among the events), "
-        f"{readings.unassigned:,} unassigned, {readings.other:,} do not count by the registry.",
-    ]
-    for sentence in record.stand_in_prices[:_SHOWN_ROWS]:
-        lines += ["", f"{sentence}."]
-    return lines
-
-
-def _missing(run: Run) -> list[str]:
-    """Say what the month lacks; in a preview, also whether it would be refused for that."""
-    record = run.record
-    assert isinstance(record, SettledRunRecord)
-    missing = missing_sentences(record, run.store.settings.timezone)
-    lines = ["", "Missing:", "", *(f"- {plain(sentence)}" for sentence in missing[:_SHOWN_ROWS])]
-    if len(missing) > _SHOWN_ROWS:
-        lines.append(f"- and {len(missing) - _SHOWN_ROWS:,} more; the run record has all of it")
-    if (
-        record.outcome == "preview"
-        and not run.request.what_if
-        and (
-            why := why_not_over(run.month, record.started, run.store.settings.timezone)
-            or why_incomplete(run.month, record, record.reports or [])
-        )
-    ):
-        lines += ["", f"To publish this takes allow_missing: {plain(why)}."]
-    return lines if len(lines) > 3 else []
-
-
-def _rejects(
-    store: ObjectStore, month: Month, record: SettledRunRecord, is_preview: bool
-) -> list[str]:
-    """Show how many rows of which file were rejected, and where to correct them."""
-    if not record.rejected:
-        return []
-    key = keys.rejected_rows(month)
-    link = store.link("get_object", key, store.settings.presign_seconds)
-    return [
-        "",
-        f"{record.at_stake.aud:,.2f} AUD are at stake in the rejected rows whose energy and tariff "
-        f"can be read ({record.at_stake.rows:,} of them). "
-        + (
-            f"A run that is no preview lists them in {key}, to be corrected and uploaded."
-            if is_preview
-            else f"Correct them in [{key}]({link}) and upload that file to the inbox; rows that "
-            "are as they were stay open."
-        ),
-        "",
-        "| rejected rows | why | file |",
-        "|--:|---|---|",
-        *(
-            f"| {number} | {REASONS.get(reason, reason)} | {plain(file.key)} |"
-            for file in record.rejected
-            for reason, number in file.reasons.items()
-        ),
-    ]
-
-
-def _unassigned(record: SettledRunRecord) -> list[str]:
-    """Show the sites with events on days on which they were in no VPP: nobody is paid for these."""
-    if not record.unassigned:
-        return []
-    more = len(record.unassigned) - _SHOWN_ROWS
-    return [
-        "",
-        "Unassigned: events on days on which their site was in no VPP. Nobody is paid for them.",
-        "",
-        "| site | in the registry | days | events | kWh |",
-        "|---|---|---|--:|--:|",
-        *(
-            f"| {plain(site.nmi)} | {'yes' if site.is_known else 'no'} "
-            f"| {site.first_day} to {site.last_day} | {site.events:,} | {site.energy_kwh:,} |"
-            for site in record.unassigned[:_SHOWN_ROWS]
-        ),
-        *([f"\nand {count(more, 'more site', 'more sites')}"] if more > 0 else []),
-    ]
-
-
-def _difference(difference: Difference) -> list[str]:
-    """Say what changed for a VPP and its sites, and why."""
-    after_fees = "site_revenue_after_fees"
-    sites = {
-        nmi: values.get(after_fees, Values(before=None, after=None))
-        for nmi, values in difference.sites.items()
-    }
-    lines = [
-        f"**{plain(difference.vpp)}**, revision {difference.previous_revision} -> "
-        f"{difference.revision}: "
-        + (
-            plain("; ".join(str(cause) for cause in difference.causes[:_SHOWN_CAUSES]))
-            or "no known cause"
-        )
-    ]
-    if len(difference.causes) > _SHOWN_CAUSES:
-        rest = len(difference.causes) - _SHOWN_CAUSES
-        lines[0] += f"; and {count(rest, 'more cause', 'more causes')}"
-    changed = {nmi: values for nmi, values in sites.items() if values.before != values.after}
-    if changed:
-        lines += ["", "| site | after fees |", "|---|---|"]
-        lines += [f"| {nmi} | {changed[nmi]} |" for nmi in list(changed)[:_SHOWN_ROWS]]
-    others = len(sites) - len(changed)
-    more = len(changed) - _SHOWN_ROWS
-    notes = [f"{count(others, 'site')} changed in other columns alone"] * (others > 0)
-    notes += [f"and {count(more, 'more site', 'more sites')} changed"] * (more > 0)
-    return lines + ["", "; ".join(notes)] * bool(notes)
+def _why_not(run: Run, record: SettledRunRecord) -> str:
+    """Say why publishing what a preview shows would be refused, if it would."""
+    return why_not_over(run.month, record.started, run.store.settings.timezone) or why_incomplete(
+        run.month, record, record.reports or []
+    )
 
 
 def show_rejected(inputs: MonthInputs) -> None:
@@ -420,14 +259,7 @@ def show_rejected(inputs: MonthInputs) -> None:
 
 def show_late_data(found: list[LateData]) -> None:
     """Show what would change in published months, and emit `vpp.month.would-change` for each."""
-    lines = ["# Late data", ""]
-    if not found:
-        lines.append("Nothing would change in any closed or recent month.")
     for late in found:
-        lines += [f"- {plain(str(late))}"]
-    for late in found:
-        for difference in late.differences:
-            lines += ["", f"## {late.month}", "", *_difference(difference)]
         emit_event(
             "vpp.month.would-change",
             resource={
@@ -445,13 +277,13 @@ def show_late_data(found: list[LateData]) -> None:
                 },
             },
         )
-    create_markdown_artifact("\n".join(lines), key="late-data")
+    create_markdown_artifact(render("runs", "late_data.md", found=found).decode(), key="late-data")
 
 
 def show_explanation(explanation: Explanation) -> None:
     """Show how a site's cents came about."""
     key = f"explanation-{explanation.month}-{explanation.nmi.lower()}-{explanation.vpp_id}"
-    create_markdown_artifact(markdown(explanation), key=key)
+    create_markdown_artifact(explanation_in_words(explanation).decode(), key=key)
 
 
 def announce_settlement(run: Run) -> None:

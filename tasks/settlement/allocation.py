@@ -4,7 +4,7 @@ The statements of `sql/` run in the order of BUILD; each file says which steps o
 Step 8 (cents that add up) is `allot`, between them. Then the checks: queries that return the rows
 that fail. Nothing is returned unless none of them returns a row.
 
-    registry log -> spans -> vpp_days, site_days, meter_basis, meter_sites
+    registry log -> spans -> vpp_days, memberships, meter_basis, meter_sites
     meter data   -> meter_daily (settlement/meter.py)
     daily sums   -> month_events
     all          -> valued_days (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
@@ -16,7 +16,7 @@ also when the event file arrives after it has moved; `negative_balances` is not 
 month: what holds on the VPP's last day of the month holds for all of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -28,11 +28,11 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from tasks.core.errors import CheckFailed, Refused
-from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
+from tasks.core.money import Pool, Share, allot_cents, exact_amounts
 from tasks.core.month import Month
 from tasks.core.nmi import REGION_BLOCKS
 from tasks.core.request import WhatIf
-from tasks.io.warehouse import rows, sql
+from tasks.io.warehouse import frame, rows, sql
 from tasks.settlement.meter import (
     MeterInputs,
     add_unassigned_readings,
@@ -62,11 +62,12 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {"nmi": pl.String, "rows": pl.Int64
 
 # Goes into every run record: raise it when the rule would give other cents for the same inputs.
 RULE_VERSION = 1
+_SITES_AT_ONCE = 50_000
 
 BUILD_REGISTRY = (
     "registry/spans",
     "registry/vpp_days",
-    "registry/site_days",
+    "registry/memberships",
     "registry/meter_basis",
 )
 BUILD_REVENUE = (
@@ -140,21 +141,25 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
         "days_in_month": inputs.month.days,
         "daily": [str(path) for path in inputs.daily],
     }
-    _build(connection, BUILD_REGISTRY, parameters)
+    _build(connection, BUILD_REGISTRY, parameters, folder)
+    connection.execute(f"create view site_days as {sql('registry/site_days')}")
     _build_meter(connection, inputs.meter)
-    _build(connection, BUILD_REVENUE, parameters)
+    _build(connection, BUILD_REVENUE, parameters, folder)
     require_one_basis(connection)
     _require_computable(connection)
-    _build(connection, BUILD_STATEMENTS, parameters)
+    _build(connection, BUILD_STATEMENTS, parameters, folder)
     check(connection, parameters | inputs.meter.parameters)
 
 
 def _build(
-    connection: duckdb.DuckDBPyConnection, names: Sequence[str], parameters: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    names: Sequence[str],
+    parameters: dict[str, Any],
+    folder: Path,
 ) -> None:
     for name in names:
         if name == "allotted":
-            allot(connection)
+            allot(connection, folder)
         else:
             run_statement(
                 connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters
@@ -192,7 +197,7 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
     failures = []
     for name in CHECKS:
         statement = sql(f"checks/{name}")
-        if failing := rows(connection, statement, _used(statement, parameters)):
+        if failing := rows(connection, statement, _parameters_of(statement, parameters)):
             shown = "; ".join(
                 ", ".join(f"{column} {value}" for column, value in row.items())
                 for row in failing[:5]
@@ -239,64 +244,100 @@ class Allotment:
     total_cents: int
 
 
-def allot(connection: duckdb.DuckDBPyConnection) -> None:
+def allot(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Build the table `allotted` (vpp, nmi, cents): steps 5 and 8, in exact fractions."""
-    vpps: list[str] = []
-    nmis: list[str] = []
-    allotted: list[int] = []
-    for of_vpp in allotments(connection):
-        vpps += [of_vpp.vpp] * len(of_vpp.nmis)
-        nmis += of_vpp.nmis
-        allotted += allot_cents(of_vpp.numerators, of_vpp.denominator, of_vpp.total_cents)
-    connection.execute(
-        "create table allotted as select unnest($vpps::varchar[]) as vpp,"
-        " unnest($nmis::varchar[]) as nmi, unnest($cents::bigint[]) as cents",
-        {"vpps": vpps, "nmis": nmis, "cents": allotted},
-    )
+    connection.execute("create table allotted (vpp varchar, nmi varchar, cents bigint)")
+    path = folder / "allotted.parquet"
+    for vpps in batches(connection):
+        columns: dict[str, list[Any]] = {"vpp": [], "nmi": [], "cents": []}
+        for of_vpp in allotments(connection, vpps):
+            columns["vpp"] += [of_vpp.vpp] * len(of_vpp.nmis)
+            columns["nmi"] += of_vpp.nmis
+            columns["cents"] += allot_cents(
+                of_vpp.numerators, of_vpp.denominator, of_vpp.total_cents
+            )
+        pl.DataFrame(columns).write_parquet(path)
+        connection.execute("insert into allotted from read_parquet($path)", {"path": str(path)})
 
 
-def allotments(connection: duckdb.DuckDBPyConnection) -> Iterator[Allotment]:
-    """Yield what each VPP's sites are to be allotted: step 5, in exact fractions."""
-    sites = connection.execute(
-        "select vpp, nmi, own_sixth_cents::decimal(38, 20) from site_months order by vpp, nmi"
+def batches(
+    connection: duckdb.DuckDBPyConnection, vpps: Collection[str] | None = None
+) -> Iterator[list[str]]:
+    """Yield these VPPs (None: all) in order, so many at a time as fit into memory with sites."""
+    counts = connection.execute(
+        "select vpp_months.vpp, count(site_months.nmi) from vpp_months left join site_months"
+        " on vpp_months.vpp = site_months.vpp group by vpp_months.vpp order by vpp_months.vpp"
     ).fetchall()
-    claims = connection.execute(
-        "select vpp, nmi, (capacity_kwh::decimal(38, 6) * 1000000)::hugeint,"
-        " sum(1::bigint << (day(day) - 1))::bigint"
-        " from site_days where capacity_kwh > 0 group by vpp, nmi, capacity_kwh"
-    ).fetchall()
-    pools = connection.execute(
-        "select vpp, day(day), pool_sixth_cents::decimal(38, 20),"
-        " (capacity_kwh::decimal(38, 6) * 1000000)::hugeint from pools where pool_sixth_cents != 0"
-    ).fetchall()
-    targets = dict(
-        connection.execute(
-            "select vpp, total_revenue_cents - ad_valorem_cents from vpp_months"
-        ).fetchall()
+    wanted = None if vpps is None else set(vpps)
+    batch: list[str] = []
+    sites = 0
+    for vpp, count in counts:
+        if wanted is not None and vpp not in wanted:
+            continue
+        batch.append(vpp)
+        sites += count
+        if sites >= _SITES_AT_ONCE:
+            yield batch
+            batch, sites = [], 0
+    if batch:
+        yield batch
+
+
+def allotments(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> Iterator[Allotment]:
+    """Yield what the sites of some VPPs are to be allotted: step 5, in exact fractions."""
+    chosen = {"vpps": list(vpps)}
+    of_chosen = "where vpp in (select unnest($vpps::varchar[]))"
+    sites = frame(
+        connection,
+        "select vpp, nmi, own_sixth_cents::decimal(38, 20) as own from site_months"
+        f" {of_chosen} order by vpp, nmi",
+        chosen,
     )
+    claims = frame(
+        connection,
+        "select vpp, nmi, (capacity_kwh * 1000000)::bigint as capacity,"
+        " ((1::bigint << (last_day - first_day + 1)) - 1) << (day(first_day) - 1) as days"
+        f" from memberships {of_chosen} and capacity_kwh > 0",
+        chosen,
+    )
+    pools = frame(
+        connection,
+        "select vpp, day(day) as day, pool_sixth_cents::decimal(38, 20) as pool,"
+        " (capacity_kwh * 1000000)::bigint as capacity"
+        f" from pools {of_chosen} and pool_sixth_cents != 0",
+        chosen,
+    )
+    totals = connection.execute(
+        f"select vpp, total_revenue_cents - ad_valorem_cents from vpp_months {of_chosen}", chosen
+    )
+    total_cents = dict(totals.fetchall())
     shares: dict[tuple[str, str], list[Share]] = {}
-    for vpp, nmi, capacity, days in claims:
+    for vpp, nmi, capacity, days in claims.iter_rows():
         shares.setdefault((vpp, nmi), []).append(Share(capacity, days))
     pools_of: dict[str, list[Pool]] = {}
-    for vpp, day, sixths, capacity in pools:
-        pools_of.setdefault(vpp, []).append(Pool(day, units(sixths), capacity))
-    for vpp, members in groupby(sites, key=lambda site: site[0]):
-        own = [(nmi, units(sixths)) for _, nmi, sixths in members]
+    for vpp, day, units, capacity in zip(*map(_whole, pools), strict=True):
+        pools_of.setdefault(vpp, []).append(Pool(day, units, capacity))
+    own = zip(*map(_whole, sites), strict=True)
+    for vpp, members in groupby(own, key=lambda site: site[0]):
+        _, nmis, own_units = zip(*members, strict=True)
         numerators, denominator = exact_amounts(
-            [amount for _, amount in own],
-            [shares.get((vpp, nmi), []) for nmi, _ in own],
-            pools_of.get(vpp, []),
+            own_units, [shares.get((vpp, nmi), []) for nmi in nmis], pools_of.get(vpp, [])
         )
         # What was divided were sixths of a cent.
-        yield Allotment(vpp, [nmi for nmi, _ in own], numerators, 6 * denominator, targets[vpp])
+        yield Allotment(vpp, list(nmis), numerators, 6 * denominator, total_cents[vpp])
+
+
+def _whole(column: pl.Series) -> list[Any]:
+    """Return a column's values; decimals as whole numbers of their last place."""
+    return column.to_physical().to_list()
 
 
 def run_statement(
     connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]
 ) -> None:
     """Run a statement with those of the parameters that it names."""
-    connection.execute(statement, _used(statement, parameters))
+    connection.execute(statement, _parameters_of(statement, parameters))
 
 
-def _used(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def _parameters_of(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if f"${name}" in statement}

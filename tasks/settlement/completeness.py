@@ -32,7 +32,7 @@ import duckdb
 from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.report import Days, Report
+from tasks.core.report import Days
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import (
     Missing,
@@ -51,6 +51,7 @@ from tasks.io.warehouse import rows, sql
 from tasks.settlement.allocation import load
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.meter import days_of
+from tasks.settlement.reports import DraftReport
 
 _SHOWN = 10
 
@@ -59,7 +60,7 @@ def find_missing(
     store: ObjectStore,
     connection: duckdb.DuckDBPyConnection,
     inputs: MonthInputs,
-    reports: Sequence[Report],
+    reports: Sequence[DraftReport],
     folder: Path,
 ) -> Missing:
     """Find what the month lacks of the VPPs that are reported on, in the tables of its allocation.
@@ -74,32 +75,34 @@ def find_missing(
         folder: where daily sums are brought, each as <import id>.parquet, unless they are there.
     """
     connection.execute(f"create table silent_sites as {sql('completeness/silent_sites')}")
-    sparse = [report.settlement.vpp_id for report in reports if _is_sparse(report)]
+    longest = dict(
+        connection.execute("select vpp, max(member_days) from site_months group by vpp").fetchall()
+    )
+    # No event on half or more of the days of their longest member.
+    sparse = [
+        report.vpp_id
+        for report in reports
+        if _days(report.days_without_events) * 2 >= longest.get(report.vpp_id, 1)
+    ]
     _load_last_month(store, connection, inputs, sparse, folder)
-    reported = {report.settlement.vpp_id for report in reports}
+    reported = {report.vpp_id for report in reports}
 
-    def of_reported(name: str) -> list[dict[str, object]]:
+    def rows_of_reported(name: str) -> list[dict[str, object]]:
         found = rows(connection, sql(f"completeness/{name}"))
         return [row for row in found if row["vpp"] in reported]
 
-    vpps = [SilentVpp.model_validate(row) for row in of_reported("vpps_without_events")]
+    vpps = [SilentVpp.model_validate(row) for row in rows_of_reported("vpps_without_events")]
     busy_before = {vpp for (vpp,) in connection.execute("from busy_before").fetchall()}
     others = set(sparse) - busy_before | {vpp.vpp for vpp in vpps}
     return Missing(
         vpps=vpps,
-        sites=[SilentSite.model_validate(row) for row in of_reported("sites_without_events")],
+        sites=[SilentSite.model_validate(row) for row in rows_of_reported("sites_without_events")],
         days=[
-            SilentDays(vpp=report.settlement.vpp_id, days=report.settlement.days_without_events)
+            SilentDays(vpp=report.vpp_id, days=report.days_without_events)
             for report in reports
-            if report.settlement.days_without_events and report.settlement.vpp_id not in others
+            if report.days_without_events and report.vpp_id not in others
         ],
     )
-
-
-def _is_sparse(report: Report) -> bool:
-    """Say whether a VPP has no event on half or more of the days of its longest member."""
-    silent = _days(report.settlement.days_without_events or [])
-    return silent * 2 >= max((site.member_days for site in report.sites.values()), default=1)
 
 
 def _load_last_month(
@@ -158,7 +161,7 @@ def why_not_over(month: Month, now: datetime, timezone: str) -> str:
 def require_complete(
     month: Month,
     facts: SettlementFacts,
-    reports: Sequence[Report | ReportOutcome],
+    reports: Sequence[DraftReport | ReportOutcome],
     request: SettlementRequest,
 ) -> None:
     """Refuse a settlement of nothing, or of a VPP without an event, unless the request allows it.
@@ -172,7 +175,7 @@ def require_complete(
 
 
 def why_incomplete(
-    month: Month, facts: SettlementFacts, reports: Sequence[Report | ReportOutcome]
+    month: Month, facts: SettlementFacts, reports: Sequence[DraftReport | ReportOutcome]
 ) -> str:
     """Say why a settlement is refused as incomplete, and what to do; empty: it is not."""
     if not reports:

@@ -89,7 +89,7 @@ def find_overlaps(
     """
     days = {"first_day": month.first_day, "last_day": month.last_day}
     folder = daily[0].parent
-    repeats, contradictions = _identified(store, connection, month, files, folder)
+    repeats, contradictions = _find_repeats(store, connection, month, files, folder)
     if files.height < 2:
         return Overlaps(month, repeats=repeats, contradictions=contradictions)
     paths = [str(path) for path in daily]
@@ -151,7 +151,7 @@ def _duplicates(pairs: list[dict[str, Any]], events: dict[str, int]) -> list[Dup
     return [DuplicateFile(key=key, same_as=same_as) for key, same_as in sorted(found.items())]
 
 
-def _identified(
+def _find_repeats(
     store: ObjectStore,
     connection: duckdb.DuckDBPyConnection,
     month: Month,

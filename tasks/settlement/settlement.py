@@ -16,7 +16,6 @@ import polars as pl
 from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.report import Report
 from tasks.core.request import SettlementRequest, WhatIf
 from tasks.core.run_record import (
     Correction,
@@ -38,7 +37,10 @@ from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.meter import FILES_SCHEMA as METER_FILES_SCHEMA
 from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
-from tasks.settlement.reports import reports_on
+from tasks.settlement.reports import DraftReport, reports_on
+
+
+_MOST_UNKNOWN_SITES = 1_000  # that are listed in a run's record
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Settlement:
 
     inputs: MonthInputs
     request: SettlementRequest
-    reports: list[Report]
+    reports: list[DraftReport]
     facts: SettlementFacts
 
 
@@ -84,7 +86,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         _require_few_rejected(connection, inputs, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
-        reported = {report.settlement.vpp_id for report in reports}
+        reported = {report.vpp_id for report in reports}
         facts = _facts(inputs, files, overlaps, missing, reported, connection)
     return Settlement(inputs, request, reports, facts)
 
@@ -114,7 +116,11 @@ def _facts(
     reported: set[str],
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
-    unassigned = rows(connection, sql("report/unassigned"))
+    connection.execute(f"create table unassigned as {sql('report/unassigned')}")
+    [unassigned] = rows(
+        connection, "select count(*) as sites, coalesce(sum(events), 0) as events from unassigned"
+    )
+    listed = rows(connection, sql("report/unassigned_listed"), {"most": _MOST_UNKNOWN_SITES})
     [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
@@ -132,8 +138,9 @@ def _facts(
         shared_rows=overlaps.shared,
         rejected_by_site=dict(inputs.rejected_by_site.iter_rows()),
         settled_events=int(settled["events"]),
-        unassigned_events=sum(site["events"] for site in unassigned),
-        unassigned=[UnassignedSite(**site) for site in unassigned],
+        unassigned_events=int(unassigned["events"]),
+        unassigned=[UnassignedSite(**site) for site in listed],
+        unassigned_sites=unassigned["sites"],
         meter_files=_pinned(inputs.meter_files),
         price_files=_pinned(inputs.price_files),
         readings=ReadingCounts(**readings),
@@ -174,7 +181,7 @@ class Basis:
 
 
 @contextmanager
-def allocated(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_allocation(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
     """Allocate a month.
 
     Yields:

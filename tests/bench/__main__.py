@@ -31,8 +31,8 @@ import duckdb
 import polars as pl
 
 from flows.commands import up
+from tasks.core.changes import parse_change
 from tasks.core.month import Month
-from tasks.core.registry import parse_change
 from tasks.core.settings import Settings
 from tasks.imports.catalog import list_inbox
 from tasks.io.object_store import ObjectStore

@@ -8,7 +8,7 @@ and says how long it took.
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,10 +17,11 @@ from time import monotonic, process_time
 from uuid import uuid4
 
 import duckdb
+import polars as pl
 
 from flows import story
+from tasks.core.changes import parse_change
 from tasks.core.month import Month
-from tasks.core.registry import parse_change
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
@@ -29,6 +30,7 @@ from tasks.io.registry_log import append_changes
 from tasks.runs.run import Run
 
 MONTH = Month(2026, 3)
+PRICES = "prices/PRICE_AND_DEMAND_202603_SA1.csv"
 SITES_A_FILE = 100
 _DAYS = 20_000  # different ones, each of which several channels have
 
@@ -105,7 +107,7 @@ def put_month(store: ObjectStore, sites: int) -> int:
             size += path.stat().st_size
             store.upload(path, key)
             path.unlink()
-    store.write("prices/PRICE_AND_DEMAND_202603_SA1.csv", price_file().encode())
+    store.write(PRICES, price_file().encode())
     parsed = [(n, parse_change(change)) for n, change in enumerate(changes(sites), 1)]
     append_changes(store, store.settings, parsed, "bench")
     return size
@@ -120,23 +122,70 @@ def settle(store: ObjectStore) -> Run:
     return run
 
 
-def by_hand(store: ObjectStore) -> float:
-    """Return the SA1 sites' worth of the month in AUD, as one would ask bare DuckDB for it."""
-    with tempfile.TemporaryDirectory() as folder:
-        imported = [version.key for version in store.versions("imports/")]
-        for part in ("readings", "prices"):
-            found = [key for key in imported if key.endswith(f"{part}.parquet")]
-            paths = [Path(folder) / f"{part}-{number}.parquet" for number in range(len(found))]
-            store.download(found, paths)
-        [[worth]] = duckdb.execute(
-            "with intervals as (select day, suffix, unnest(micro_kwh) as micro_kwh,"
-            " unnest(range(1, 289)) as number from read_parquet($readings))"
-            " select sum(if(suffix[1] = 'B', 1, -1) * micro_kwh * price_aud_per_mwh::double) / 1e9"
-            " from intervals inner join read_parquet($prices) as prices"
-            " on intervals.day = prices.day and intervals.number = prices.number",
-            {part: f"{folder}/{part}-*.parquet" for part in ("readings", "prices")},
-        ).fetchall()
+def by_hand_in_polars(paths: list[Path], prices: Path) -> float:
+    """Return the month's worth in AUD, as one would ask Polars for it, file by file."""
+    ends = pl.col("SETTLEMENTDATE").str.to_datetime("%Y/%m/%d %H:%M:%S") - timedelta(minutes=5)
+    priced = pl.read_csv(prices).select(
+        pl.col("RRP"),
+        day=ends.dt.date(),
+        slot=ends.dt.hour().cast(pl.Int16) * 12 + ends.dt.minute() // 5 + 1,
+    )
+    names = ["record", "day", *(str(slot) for slot in range(1, 289)), "quality"]
+    worth = 0.0
+    for path in paths:
+        lines = pl.read_csv(
+            path,
+            has_header=False,
+            schema=dict.fromkeys(names, pl.String),
+            truncate_ragged_lines=True,
+            missing_columns="insert",
+        )
+        suffix = pl.when(pl.col("record") == "200").then(pl.col("3")).forward_fill()
+        readings = (
+            lines.with_columns(suffix=suffix)
+            .filter(pl.col("record") == "300")
+            .with_columns(pl.col("day").str.to_date("%Y%m%d"), pl.col(names[2:-1]).cast(pl.Float64))
+            .unpivot(names[2:-1], index=["suffix", "day"], variable_name="slot", value_name="kwh")
+            .with_columns(pl.col("slot").cast(pl.Int16))
+        )
+        joined = readings.join(priced, on=["day", "slot"])
+        sign = pl.when(pl.col("suffix").str.starts_with("B")).then(1).otherwise(-1)
+        worth += joined.select((sign * pl.col("kwh") * pl.col("RRP")).sum()).item() / 1000
+    return worth
+
+
+def by_hand_in_duckdb(paths: list[Path], prices: Path) -> float:
+    """Return the month's worth in AUD, as one would ask DuckDB for it."""
+    names = ["record", "day", *(f"v{slot}" for slot in range(1, 289)), "quality", *"abcd"]
+    slots = ", ".join(f"v{slot}" for slot in range(1, 289))
+    [[worth]] = duckdb.execute(
+        "with lines as (select *, max(case when record = '200' then line || ' ' || v3 end)"
+        "   over (partition by filename order by line) as channel from ("
+        "   select *, lpad((row_number() over ())::varchar, 12, '0') as line"
+        "   from read_csv($paths, filename = true, header = false, all_varchar = true,"
+        "     null_padding = true, strict_mode = false, delim = ',', quote = '',"
+        f"    names = {names}))),"
+        f" readings as (select strptime(day, '%Y%m%d')::date as day, channel,"
+        f"   unnest([{slots}])::double as kwh, unnest(range(1, 289)) as slot"
+        "   from lines where record = '300'),"
+        " prices as (select SETTLEMENTDATE - interval 5 minutes as start, RRP"
+        "   from read_csv($prices))"
+        " select sum(if(split_part(channel, ' ', 2)[1] = 'B', 1, -1) * kwh * rrp) / 1000"
+        " from readings inner join prices on readings.day = start::date"
+        "   and slot = hour(start) * 12 + minute(start) // 5 + 1",
+        {"paths": [str(path) for path in paths], "prices": str(prices)},
+    ).fetchall()
     return float(worth)
+
+
+def by_hand(store: ObjectStore, sum_up: Callable[[list[Path], Path], float]) -> float:
+    """Bring the NEM12 files and the prices here, and sum them up."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = [version.key for version in store.versions("meter-data/")]
+        paths = [Path(folder) / f"{number}.csv" for number in range(len(found))]
+        prices = Path(folder) / "prices.csv"
+        store.download([*found, PRICES], [*paths, prices])
+        return sum_up(paths, prices)
 
 
 @contextmanager
@@ -164,7 +213,8 @@ if __name__ == "__main__":
             with timed(what):
                 settled = settle(place)
             print(settled.record.outcome, settled.record.stages_seconds)
-        with timed("the same worth by hand, in floating point"):
-            print(f"{by_hand(place):,.2f} AUD")
+        for sum_up in (by_hand_in_polars, by_hand_in_duckdb):
+            with timed(f"the same worth {sum_up.__name__.replace('_', ' ')}, in floating point"):
+                print(f"{by_hand(place, sum_up):,.2f} AUD")
         totals = [report.totals for report in settled.record.reports or []]
         print(f"{sum(t['total_revenue'] + t['vpp_cost_only'] for t in totals):,.2f} AUD settled")

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
                     left -= len(data)
         return path, f'"{sha.hexdigest()}"'
 
-    def _sizes(self) -> list[int] | "ChunkSizes":
+    def _sizes(self) -> "Iterable[int]":
         if "x-amz-decoded-content-length" in self.headers:
             return ChunkSizes(self.rfile)
         return [int(self.headers.get("Content-Length", 0))]
@@ -195,7 +196,7 @@ class ChunkSizes:
     def __init__(self, body: BinaryIO) -> None:
         self.body = body
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[int]:
         while size := int(self.body.readline().split(b";")[0], 16):
             yield size
             self.body.readline()

@@ -23,7 +23,7 @@ import pytest
 
 from flows.commands import up
 from flows.commands.demo import load
-from tasks.core.registry import parse_change
+from tasks.core.changes import parse_change
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import append_changes

@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tasks.core.month import Month
 from tasks.core.report import Report
+from tasks.core.words import aud
 from tasks.pages.site_statement import SiteStatements
 from tasks.pages.sources import Source
 from tasks.pages.vpp_statement import vpp_statement
-from tasks.pages.words import aud
 from tests.e2e.conftest import MONTH
 from tests.e2e.stack import Stack, read_json, required
 from tests.e2e.test_browser import CHROMIUM, FLAGS, PICTURES

@@ -132,3 +132,38 @@ def test_what_the_calendar_asks_for_is_scheduled(production: Stack, name: str) -
 
 def test_it_is_postgresql_that_keeps_the_runs(production: Stack) -> None:
     assert not list((production.folder / "prefect").rglob("*.db"))
+
+
+def test_the_commands_take_the_password(production: Stack) -> None:
+    alarms = production.call("flows.commands.alarms")
+    assert "VPP: a run failed or crashed" in alarms
+    production.completed(production.run("settle-month", {"month": MONTH}))
+    assert f"\n{MONTH}  " in production.call("flows.commands.history")
+    production.environment["PREFECT_API_AUTH_STRING"] = "operator:wrong"
+    try:
+        with pytest.raises(AssertionError, match="wants a password: set PREFECT_API_AUTH_STRING"):
+            production.call("flows.commands.alarms")
+    finally:
+        production.environment["PREFECT_API_AUTH_STRING"] = AUTH
+
+
+def test_links_are_in_artifacts_alone(production: Stack) -> None:
+    """Of all that Prefect keeps: no log, state, event or result has one."""
+    vpp = {"vpp": "hunter-banksia-vpp", "month": MONTH}
+    production.completed(production.run("settle-month", {"month": MONTH}))
+    asked = (("request-upload", {"name": "a.csv"}), ("download-report", vpp))
+    production.completed(*(production.run(name, parameters) for name, parameters in asked))
+    folder = programs()
+    assert folder
+    url = production.environment["PREFECT_API_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")
+    kept = subprocess.check_output([folder / "pg_dump", "--data-only", url], text=True)
+    table, holding = "", set()
+    for line in kept.splitlines():
+        if line.startswith("COPY "):
+            table = line.split()[1]
+        elif "X-Amz-Signature" in line:
+            holding.add(table)
+    assert {"public.log", "public.events", "public.flow_run_state"} <= {
+        line.split()[1] for line in kept.splitlines() if line.startswith("COPY ")
+    }
+    assert holding == {"public.artifact", "public.artifact_collection"}

@@ -13,6 +13,7 @@ from flows.commands import up
 from tests.e2e.stack import ROOT, eventually, free_port
 
 STARTS_WITHIN_SECONDS = 180
+AUTH = "operator:correct horse"  # of a Prefect server; all of it works as it does without
 LAST_LINE = "Ctrl-C ends all of it."
 
 
@@ -20,7 +21,8 @@ def environment(copy: Path) -> dict[str, str]:
     """Return an environment that names no S3 and no Prefect."""
     chosen = ("AWS_", "PREFECT_", "VPP_")
     inherited = {name: v for name, v in os.environ.items() if not name.startswith(chosen)}
-    return {**inherited, "PYTHONPATH": str(copy), "HOME": str(copy)}
+    password = {"PREFECT_SERVER_API_AUTH_STRING": AUTH, "PREFECT_API_AUTH_STRING": AUTH}
+    return {**inherited, **password, "PYTHONPATH": str(copy), "HOME": str(copy)}
 
 
 def call(copy: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +88,10 @@ def test_the_commands_beside_it_find_it_and_a_worker_that_dies_is_noticed(tmp_pa
             assert history.stdout.startswith("month")
 
             api = f"http://127.0.0.1:{prefect_port}/api"
-            lines = httpx.post(f"{api}/logs/filter", json={}).raise_for_status().json()
+            assert httpx.post(f"{api}/logs/filter", json={}).status_code == 401
+            password = httpx.BasicAuth(*AUTH.split(":"))
+            answer = httpx.post(f"{api}/logs/filter", json={}, auth=password)
+            lines = answer.raise_for_status().json()
             assert any(line["level"] == 20 and line["flow_run_id"] for line in lines)
 
             os.kill(worker_of(process.pid), signal.SIGKILL)

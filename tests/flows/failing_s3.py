@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on
+    do_GET = do_PUT = do_HEAD = do_POST = do_PATCH = do_DELETE = _pass_on
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -293,7 +293,7 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(
     place.put("x_|_[y](z).csv", [*EVENTS, f"{NMI},2025-09-02,Discharge,x,1"])
     state = end(settle_month, "2025-09", max_rejected_percent=100)
     summary = str(artifacts(client, state)["settlement-2025-09"].data)
-    assert r"| [A \| \[B\](http://c) &lt;b>](http" in summary
+    assert r"| A \| \[B\](http://c) &lt;b> |" in summary
     assert r"| events/x\_\|\_\[y\](z).csv |" in summary
     vpp = state.result()["reports"][0]["vpp"]
     state = end(explain_site, vpp, NMI, "2025-09")
@@ -385,8 +385,9 @@ def test_a_table_of_rejected_rows_is_data(place: Place, client: SyncPrefectClien
     assert [row["line"] for row in json.loads(str(table.data))] == [2]
 
 
-def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
+def test_progress_goes_by_bytes_also_within_a_file(client: SyncPrefectClient) -> None:
     is_seen = Event()
+    streamed = [1_000_000]  # by whoever read before
 
     @task
     def read(size: int) -> pl.DataFrame:
@@ -396,7 +397,7 @@ def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
 
     @prefect_flow
     def reading() -> list[pl.DataFrame]:
-        return wait_with_progress(read.map([100, 898]), [100, 898])
+        return wait_with_progress(read.map([100, 898]), [100, 898], lambda: streamed[0])
 
     def progress() -> list[Artifact]:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["import-progress"]))
@@ -412,6 +413,8 @@ def test_progress_goes_by_bytes(client: SyncPrefectClient) -> None:
         ended = pool.submit(copy_context().run, reading)
         [seen] = eventually(own, lambda found: bool(found) and found[0].data != 0)
         assert seen.data == pytest.approx(10.1)
+        streamed[0] += 500  # in the middle of the bigger one
+        eventually(own, lambda found: found[0].data == pytest.approx(50))
         is_seen.set()
         assert [frame.item() for frame in ended.result()] == [100, 898]
     assert [artifact.data for artifact in own()] == [100]

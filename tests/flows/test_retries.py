@@ -1,5 +1,6 @@
 """An S3 that fails for a while costs a run some time; bad data and wrong rights end it at once."""
 
+from time import sleep
 from typing import NamedTuple
 
 import pytest
@@ -113,14 +114,32 @@ def test_an_outage_without_end_fails_the_run(
     assert publish.run_count == 5
 
 
+def test_an_s3_that_never_answers_is_given_up_with_a_sentence(
+    place: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lay_out(place)
+    monkeypatch.setenv("VPP_S3_READ_SECONDS", "0.2")
+    for _ in range(100):
+        proxy.before(r"GET .*prefix=\S*events/", lambda: sleep(0.3))
+    state = end(settle_month, "2025-09")
+    assert (state.name, str(state.message).partition("(")[0]) == (
+        "Failed",
+        f"S3 at {proxy.url} cannot be used ",
+    )
+    assert "takes connections and does not answer within 0.2 s" in str(state.message)
+    [record] = [json_at(place, key) for key in keys(place, "runs/")]
+    assert (record["outcome"], record["reason"]) == ("failed", state.message)
+    assert not any(log.exc_info and log.exc_info[0] for log in caplog.records)
+
+
 def test_missing_rights_are_not_tried_again(
     place: Place, proxy: Proxy, client: SyncPrefectClient
 ) -> None:
     lay_out(place)
     proxy.answer(r"PUT .*/r1.json", 403, times=10_000)
     state = end(settle_month, "2025-09")
-    assert state.is_failed()
-    assert "403" in (state.message or "")
+    assert state.name == "Refused"
+    assert "does not permit s3:PutObject on vpp-settlement/" in str(state.message)
     assert state.state_details.flow_run_id is not None
     [publish] = task_runs(client, state.state_details.flow_run_id, "publish 2025-09")
     assert publish.run_count == 1

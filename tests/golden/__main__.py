@@ -28,7 +28,7 @@ def demo_reports() -> dict[str, bytes]:
     place = Place()
     load_demo(place)
     return {
-        f"{month}-{settled.settlement.vpp_id}.json": settled.to_bytes()
+        f"{month}-{settled.vpp_id}.json": settled.to_bytes()
         for month in MONTHS
         for settled in place.settle(month).reports
     }

@@ -18,7 +18,14 @@ from flows.commands.demo import METERED
 from tasks.core.errors import CheckFailed, Refused
 from tasks.core.month import Month
 from tasks.evidence.dispute import bundle, put_bundle
-from tasks.evidence.explanation import Explained, Explanation, exact, explain, markdown, shown
+from tasks.evidence.explanation import (
+    Explained,
+    Explanation,
+    exact,
+    explain,
+    explanation_in_words,
+    shown,
+)
 from tasks.io.registry_log import read_log
 from tests.golden.__main__ import MONTHS, load_demo
 from tests.laws.portfolios import CENT_TOO_MANY, Portfolio, portfolios
@@ -88,7 +95,7 @@ def check_report(place: Place, month: str, vpp: str) -> list[Explained]:
     for case in (one.explanation for one in all_explained):
         check_alone(json.loads(case.model_dump_json()), Month.parse(month))
         assert Explanation.model_validate_json(case.model_dump_json()) == case
-        assert case.nmi in markdown(case)
+        assert case.nmi.encode() in explanation_in_words(case)
         site = report.sites[case.nmi]
         assert case.before_fees_cents == Fraction(str(site.site_revenue_before_fees)) * 100
         assert case.fee_cents == Fraction(str(site.site_daily_fee)) * 100

@@ -24,7 +24,7 @@ from tests.laws.reference import Event
 from tests.laws.test_explanation import check_report
 from tests.laws.test_meter import cut, deals, months_of_days, prices
 from tests.laws.test_settlement import expected, numbers, row, whole_path
-from tests.through_s3 import Place
+from tests.through_s3 import Place, reports_of
 
 pytestmark = pytest.mark.usefixtures("s3_endpoint")
 
@@ -142,10 +142,10 @@ def test_every_cent_of_meter_data_is_the_references(case: Metered, places: list[
     settled = place.settle(case.month)
     meter = case.meter
     wanted = reference.settle(case.changes, [*as_events(meter), *case.counted_events], case.month)
-    assert {r.settlement.vpp_id: numbers(r) for r in settled.reports} == {
+    assert {r.settlement.vpp_id: numbers(r) for r in reports_of(settled)} == {
         vpp: expected(result) for vpp, result in wanted.vpps.items()
     }
-    check_quality(case, meter, settled.reports)
+    check_quality(case, meter, reports_of(settled))
 
 
 def check_quality(case: Metered, meter: meter_reference.Result, reports: list[Any]) -> None:
@@ -185,7 +185,9 @@ def test_how_meter_files_are_cut_and_in_which_order_changes_no_report(
     one = case.placed([nem12(case.rows)]).settle(case.month)
     shuffled = rng.sample(case.rows, len(case.rows))
     many = case.placed(cut(shuffled, places)).settle(case.month)
-    assert [said(report) for report in one.reports] == [said(report) for report in many.reports]
+    assert [said(report) for report in reports_of(one)] == [
+        said(report) for report in reports_of(many)
+    ]
 
 
 def said(report: Any) -> Json:

@@ -12,7 +12,7 @@ from tasks.core.report import Report
 from tests.laws import reference
 from tests.laws.portfolios import CENT_TOO_MANY, Portfolio, portfolios
 from tests.laws.reference import Event
-from tests.through_s3 import HEADER, Place
+from tests.through_s3 import HEADER, Place, reports_of
 
 pytestmark = pytest.mark.usefixtures("s3_endpoint")
 
@@ -87,13 +87,13 @@ def test_every_cent_is_the_references(portfolio: Portfolio) -> None:
     place = placed(portfolio)
     settled = place.settle(portfolio.month)
     wanted = reference.settle(portfolio.changes, portfolio.events, portfolio.month)
-    assert {r.settlement.vpp_id: numbers(r) for r in settled.reports} == {
+    assert {r.settlement.vpp_id: numbers(r) for r in reports_of(settled)} == {
         vpp: expected(result) for vpp, result in wanted.vpps.items()
     }
     assert settled.facts.unassigned_events == wanted.unassigned_events
     in_month = [e for e in portfolio.events if f"{e.day:%Y-%m}" == portfolio.month]
     assert settled.facts.settled_events == len(in_month) - wanted.unassigned_events
-    for report in settled.reports:
+    for report in reports_of(settled):
         check_money_is_conserved(numbers(report))
 
 
@@ -126,8 +126,8 @@ def test_order_and_cutting_of_files_change_nothing(
         text = "".join(f"{line}\n" for line in [f"EVENT_ID,{HEADER.strip()}", *part])
         cut.store.write(f"events/{number}.csv", text.encode())
     one, many = whole.settle(portfolio.month), cut.settle(portfolio.month)
-    assert [numbers(report) for report in one.reports] == [
-        numbers(report) for report in many.reports
+    assert [numbers(report) for report in reports_of(one)] == [
+        numbers(report) for report in reports_of(many)
     ]
     assert one.facts.settled_events == many.facts.settled_events
 

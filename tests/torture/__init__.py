@@ -1,1 +1,1 @@
-"""What breaks other programs, done to this one on purpose; `make torture` prints the tables."""
+"""What breaks other programs, done to this one on purpose, with counts."""

@@ -90,12 +90,11 @@ def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
 
 
 def test_prefect_is_known_in_runs_alone_and_boto3_in_io() -> None:
-    """With one exception: which failures of S3 pass, `runs/stage.py` has to know."""
     for path in SOURCES:
         roots = {name.split(".")[0] for name in imported(path)}
         where = path.relative_to(ROOT / "tasks").parts[0]
         assert "prefect" not in roots or where == "runs", path
-        assert not roots & {"boto3", "botocore"} or where == "io" or path.name == "stage.py", path
+        assert not roots & {"boto3", "botocore"} or where == "io", path
 
 
 def test_each_prefix_is_written_by_one_room() -> None:

@@ -14,12 +14,30 @@ with revenue as (
     group by vpp, day
 ),
 
+runs as (
+    select
+        vpp,
+        first_day,
+        last_day,
+        sum(capacity_kwh) as capacity_kwh
+    from memberships
+    group by vpp, first_day, last_day
+),
+
+run_days as (
+    select
+        vpp,
+        capacity_kwh,
+        unnest(generate_series(first_day, last_day, interval 1 day))::date as day
+    from runs
+),
+
 capacity as (
     select
         vpp,
         day,
         sum(capacity_kwh)::decimal(18, 6) as capacity_kwh
-    from site_days
+    from run_days
     group by vpp, day
 ),
 

@@ -6,18 +6,43 @@
 -- rounded to a cent, halves up; a fee is never negative, so that is away from zero. A
 -- part is 0.01 cents over the days in the month. Whole-number division, since DuckDB's
 -- / makes floating point of decimals.
-with members as (
+with runs as (
+    select distinct
+        vpp,
+        first_day,
+        last_day
+    from memberships
+),
+
+fees as (
     select
-        site_days.vpp,
-        site_days.nmi,
-        count(*) as member_days,
-        max_by(site_days.capacity_kwh, site_days.day) as site_capacity_kwh,
-        (sum(vpp_days.daily_fee_aud) * 28 * 10000)::hugeint as fee_parts,
-        (100 * $days_in_month)::hugeint as parts_per_cent
-    from site_days
+        runs.vpp,
+        runs.first_day,
+        runs.last_day,
+        sum(vpp_days.daily_fee_aud) as daily_fees_aud
+    from runs
     inner join vpp_days
-        on site_days.vpp = vpp_days.vpp and site_days.day = vpp_days.day
-    group by site_days.vpp, site_days.nmi
+        on
+            runs.vpp = vpp_days.vpp
+            and vpp_days.day between runs.first_day and runs.last_day
+    group by runs.vpp, runs.first_day, runs.last_day
+),
+
+members as (
+    select
+        memberships.vpp,
+        memberships.nmi,
+        sum(memberships.last_day - memberships.first_day + 1)::bigint as member_days,
+        max_by(memberships.capacity_kwh, memberships.first_day) as site_capacity_kwh,
+        (sum(fees.daily_fees_aud) * 28 * 10000)::hugeint as fee_parts,
+        (100 * $days_in_month)::hugeint as parts_per_cent
+    from memberships
+    inner join fees
+        on
+            memberships.vpp = fees.vpp
+            and memberships.first_day = fees.first_day
+            and memberships.last_day = fees.last_day
+    group by memberships.vpp, memberships.nmi
 ),
 
 revenue as (

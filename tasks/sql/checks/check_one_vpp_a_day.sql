@@ -1,10 +1,19 @@
 -- A site is a member of at most one VPP on a day.
+with pairs as (
+    select
+        nmi,
+        vpp,
+        first_day,
+        lag(vpp) over (partition by nmi order by first_day, last_day) as vpp_before,
+        lag(last_day) over (partition by nmi order by first_day, last_day)
+            as last_day_before
+    from memberships
+)
+
 select
     nmi,
-    count(*) as memberships,
-    bit_count(bit_or(1::bigint << day(day))) as days,
-    min(vpp) as one_vpp,
-    max(vpp) as other_vpp
-from site_days
-group by nmi
-having count(*) > bit_count(bit_or(1::bigint << day(day)))
+    first_day as day,
+    vpp_before as one_vpp,
+    vpp as other_vpp
+from pairs
+where last_day_before >= first_day

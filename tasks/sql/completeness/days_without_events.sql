@@ -10,11 +10,26 @@ with active as (
     having sum(events) > 0
 ),
 
+member_runs as (
+    select distinct
+        vpp,
+        first_day,
+        last_day
+    from memberships
+),
+
+run_days as (
+    select
+        vpp,
+        unnest(generate_series(first_day, last_day, interval 1 day))::date as day
+    from member_runs
+),
+
 member_days as (
     select distinct
         vpp,
         day
-    from site_days
+    from run_days
 ),
 
 silent as (

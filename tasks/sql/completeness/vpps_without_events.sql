@@ -13,8 +13,8 @@ with silent as (
 first_days as (
     select
         vpp,
-        min(day) as first_day
-    from site_days
+        min(first_day) as first_day
+    from memberships
     group by vpp
 ),
 

@@ -5,7 +5,7 @@
 -- is taken out of the sums again, a repeat, has the other sign.)
 -- Sixths of a cent have 12 decimals, exactly those of 6 x energy x tariff.
 select
-    site_days.vpp,
+    memberships.vpp,
     month_events.nmi,
     month_events.day,
     month_events.key,
@@ -22,7 +22,9 @@ select
     month_events.events,
     month_events.energy_kwh
 from month_events
-left join site_days
-    on month_events.nmi = site_days.nmi and month_events.day = site_days.day
+left join memberships
+    on
+        month_events.nmi = memberships.nmi
+        and month_events.day between memberships.first_day and memberships.last_day
 left join vpp_days
-    on site_days.vpp = vpp_days.vpp and site_days.day = vpp_days.day
+    on memberships.vpp = vpp_days.vpp and month_events.day = vpp_days.day

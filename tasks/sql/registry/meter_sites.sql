@@ -14,12 +14,16 @@ with metered as (
 
 days as (
     select
-        site_days.vpp,
-        site_days.nmi,
-        site_days.day
-    from site_days
+        memberships.vpp,
+        memberships.nmi,
+        unnest(
+            generate_series(
+                memberships.first_day, memberships.last_day, interval 1 day
+            )
+        )::date as day
+    from memberships
     semi join metered
-        on site_days.nmi = metered.nmi
+        on memberships.nmi = metered.nmi
 ),
 
 settings as (

@@ -7,10 +7,11 @@ with counts as (
         (
             select count(*)
             from reading_winners
-            anti join site_days
+            anti join memberships
                 on
-                    reading_winners.nmi = site_days.nmi
-                    and reading_winners.day = site_days.day
+                    reading_winners.nmi = memberships.nmi
+                    and reading_winners.day
+                    between memberships.first_day and memberships.last_day
         ) as unassigned
 )
 

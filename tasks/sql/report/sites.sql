@@ -1,52 +1,38 @@
--- The sites of a VPP's report: one row per VPP, with the list of its sites in the order
--- of their NMIs, and how many of their events no VPP got.
--- Money in whole cents, energy and capacity in kWh.
-with unassigned as (
-    select
-        nmi,
-        events
-    from valued_days
-    where vpp is null
-
-    union all
-
-    select
-        nmi,
-        intervals as events
-    from unassigned_readings
-),
-
-outside as (
-    select
-        nmi,
-        sum(events)::bigint as events
-    from unassigned
-    group by nmi
+-- The sites of the reports on some VPPs ($vpps): one row per VPP and site, in order.
+-- Money in AUD, energy and capacity in kWh. What a meter adds is null in a report
+-- whose sites are all settled from events.
+-- The names are those of the report's fields (core/report.py, SiteStatement).
+with metered_vpps as (
+    select distinct vpp
+    from report_site_meters
 )
 
 select
     site_months.vpp,
-    list(
-        {
-            nmi: site_months.nmi,
-            address: site_months.address,
-            site_capacity_kwh: site_months.site_capacity_kwh,
-            before_fees_cents: site_statements.before_fees_cents,
-            fee_cents: site_statements.fee_cents,
-            after_fees_cents: site_statements.after_fees_cents,
-            member_days: site_months.member_days,
-            events: site_months.events,
-            energy_charged_kwh: site_months.energy_charged_kwh,
-            energy_discharged_kwh: site_months.energy_discharged_kwh
-        }
-        order by site_months.nmi
-    ) as sites,
-    coalesce(sum(outside.events), 0)::bigint as unassigned_events
+    site_months.nmi,
+    site_months.address,
+    site_months.site_capacity_kwh,
+    site_statements.before_fees_cents * 0.01::decimal(2, 2) as site_revenue_before_fees,
+    site_statements.fee_cents * 0.01::decimal(2, 2) as site_daily_fee,
+    site_statements.after_fees_cents * 0.01::decimal(2, 2) as site_revenue_after_fees,
+    site_months.member_days,
+    site_months.events,
+    site_months.energy_charged_kwh,
+    site_months.energy_discharged_kwh,
+    coalesce(
+        meters.basis, case when metered_vpps.vpp is not null then 'events' end
+    ) as basis,
+    meters.intervals_expected,
+    meters.intervals_missing,
+    meters.energy_by_quality_kwh
 from site_months
 inner join site_statements
     on
         site_months.vpp = site_statements.vpp
         and site_months.nmi = site_statements.nmi
-left join outside
-    on site_months.nmi = outside.nmi
-group by site_months.vpp
+left join metered_vpps
+    on site_months.vpp = metered_vpps.vpp
+left join report_site_meters as meters
+    on site_months.vpp = meters.vpp and site_months.nmi = meters.nmi
+where site_months.vpp in (select unnest($vpps::varchar[]))
+order by site_months.vpp, site_months.nmi

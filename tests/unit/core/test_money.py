@@ -1,6 +1,5 @@
 """Dividing money: nothing is lost, nobody is favoured, and fractions.Fraction says the same."""
 
-from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.money import Pool, Share, allot_cents, exact_amounts, units
+from tasks.core.money import Pool, Share, allot_cents, exact_amounts
 
 CENT = 10**20
 
@@ -93,22 +92,6 @@ def test_without_ties_the_order_of_the_sites_decides_nothing(
     shuffled = data.draw(st.permutations(amounts))
     cents = dict(zip(amounts, allot_cents(amounts, 1000, total), strict=True))
     assert dict(zip(shuffled, allot_cents(shuffled, 1000, total), strict=True)) == cents
-
-
-@pytest.mark.parametrize(
-    ("cents", "expected"),
-    [
-        ("0", 0),
-        ("1", CENT),
-        ("-1.5", -3 * CENT // 2),
-        ("0.00000000000000000001", 1),
-        ("-0.00000000000000000001", -1),
-        ("999999999999999999.99999999999999999999", 10**38 - 1),
-        ("-999999999999999999.99999999999999999999", 1 - 10**38),
-    ],
-)
-def test_units_are_exact(cents: str, expected: int) -> None:
-    assert units(Decimal(cents)) == expected
 
 
 def test_a_pool_is_split_by_capacity_on_its_day() -> None:

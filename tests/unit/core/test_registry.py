@@ -15,9 +15,10 @@ import pytest
 
 from tasks.core import keys
 from tasks.core.change_file import read_changes
+from tasks.core.changes import Change, parse_change, recorded_change, slug
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.registry import Change, LaterChange, Registry, parse_change, recorded_change, slug
+from tasks.core.registry import LaterChange, Registry
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import (
@@ -292,7 +293,7 @@ REFUSED: list[tuple[Json, str]] = [
     (
         vpp("TEST  VPP (one)"),
         "name: 'TEST  VPP (one)' would get the id test-vpp-one, which VPP 'Test VPP One' "
-        "has; choose another name, or use update-vpp to change that VPP",
+        "has; choose another name, or 'Test VPP One' to change that VPP",
     ),
     (
         vpp("TEST VPP ONE", vpp="other"),

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.registry import Registry, parse_change
+from tasks.core.changes import parse_change
+from tasks.core.registry import Registry
 from tasks.core.registry_list import Row, rows_on, to_csv
 
 AT = datetime(2025, 8, 30, tzinfo=UTC)

@@ -601,6 +601,17 @@ def test_grouped_gives_the_same_events_as_each_alone(store: ObjectStore) -> None
     assert together.events.height > 300
 
 
+def test_imports_at_the_same_time_do_not_wait_for_each_other(store: ObjectStore) -> None:
+    """More than there are processors, each with rejected rows: they once waited for ever."""
+    rows = "".join(row(energy="x" if number % 3 else "1") for number in range(300))
+    put(store, {f"{number}.csv": f"{HEADER}{rows}".encode() for number in range(8)})
+    versions = list_inbox(store).versions
+    pool = ThreadPoolExecutor(len(versions))
+    imports = [pool.submit(import_objects, store, TIMEZONE, [version]) for version in versions]
+    assert [found.result(timeout=60)["imported"].item() for found in imports] == [100] * 8
+    pool.shutdown()
+
+
 def test_objects_are_grouped_by_size(store: ObjectStore) -> None:
     put(store, {"a.csv": b"", "b.csv": b"x" * (5 << 20), "c.csv": b"x", "notes.txt": b""})
     assert [

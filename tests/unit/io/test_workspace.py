@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
 
-from tasks.io.workspace import workspace
+from tasks.core.errors import Refused
+from tasks.io.workspace import is_full, workspace
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
@@ -144,3 +147,48 @@ def test_many_at_once_never_take_each_others(parent: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(use, range(400)))
     assert list(parent.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(Refused) as refused, workspace("full") as folder:
+        (folder / "a").write_bytes(bytes(2_000_000))
+        Path("/dev/full").write_bytes(b"x")
+    assert str(refused.value).startswith(
+        f"The disk of {tmp_path} is full: 2 MB of it are this stage's, which needs more, and "
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb", "spill"])
+def test_every_engines_full_disk_is_known(engine: str, tmp_path: Path) -> None:
+    """On a real file system of 4 MB, where this user may mount one."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path],
+        check=False,
+        capture_output=True,
+    )
+    if done.returncode:
+        pytest.skip("only root may mount a small file system")
+    numbers = pl.select(pl.int_range(2_000_000))
+    write: dict[str, Callable[[], object]] = {
+        "polars": lambda: numbers.lazy().sink_parquet(tmp_path / "a", compression="uncompressed"),
+        "duckdb": lambda: duckdb.sql(
+            f"copy (select hash(range) from range(2000000)) to '{tmp_path}/a'"
+        ),
+        "spill": lambda: duckdb.connect(
+            config={"temp_directory": str(tmp_path), "memory_limit": "30MB"}
+        ).execute("create table t as select hash(range) h from range(9000000) order by h"),
+    }
+    try:
+        with pytest.raises(Exception) as failed:
+            write[engine]()
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+    assert is_full(failed.value)
+
+
+def test_without_a_temporary_folder_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc")
+    with pytest.raises(Refused, match=r"No temporary folder can be made \(.*\): set TMPDIR to one"):
+        workspace("nowhere").__enter__()

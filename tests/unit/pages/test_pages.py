@@ -9,16 +9,18 @@ from html.parser import HTMLParser
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 from zipfile import ZipFile
 
 import pytest
 
+from tasks.core.difference import Cause
 from tasks.core.errors import Refused
 from tasks.core.report import Report
-from tasks.pages.site_statement import SiteStatements
+from tasks.core.words import aud
+from tasks.pages.site_statement import REASONS, SiteStatements
 from tasks.pages.sources import Source
 from tasks.pages.vpp_statement import vpp_statement
-from tasks.pages.words import aud
 from tests.e2e.stack import required
 from tests.golden.__main__ import ROOT
 from tests.unit.pages.big import big_source
@@ -146,6 +148,10 @@ def test_the_completeness_of_meter_data_is_shown_where_a_report_has_it(
     assert b"Completeness" not in pages(source(reports[0]))["vpp"]
 
 
+def test_every_cause_of_a_revision_is_said_in_a_home_owners_words() -> None:
+    assert set(REASONS) == set(get_args(Cause.model_fields["cause"].annotation))
+
+
 def test_pages_have_the_same_bytes_each_time(reports: list[Report]) -> None:
     of = big_source(reports[0], 20)
     assert pages(of) == pages(of)
@@ -189,6 +195,6 @@ def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     [wheel] = tmp_path.glob("*.whl")
     with ZipFile(wheel) as packed:
         names = set(packed.namelist())
-    templates = {path.name for path in (ROOT / "tasks" / "pages" / "templates").iterdir()}
-    assert templates
-    assert {f"tasks/pages/templates/{name}" for name in templates} <= names
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "tasks").glob("*/templates/*")}
+    assert len(templates) > 10
+    assert templates <= names

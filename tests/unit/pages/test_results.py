@@ -9,12 +9,11 @@ from zipfile import ZipFile
 
 import duckdb
 import polars as pl
-import pytest
 
 from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.pages import results
-from tasks.pages.payments import cell, payments
+from tasks.pages.payments import payments
 from tasks.pages.workbook import workbook
 from tests.golden.__main__ import ROOT
 
@@ -83,22 +82,6 @@ def test_payments_add_up_and_name_each_payee_once(reports: list[Report]) -> None
         totals = report.totals
         assert sum(amounts) == totals.total_revenue + totals.vpp_cost_only
         assert len(amounts) == len(report.sites) + 1
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Hunter Banksia VPP", "Hunter Banksia VPP"),
-        ("=1+1", "'=1+1"),
-        ("  =1+1", "'  =1+1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("-2", "'-2"),
-        ("\t=1", "'\t=1"),
-        ("12 King St", "12 King St"),
-    ],
-)
-def test_no_name_is_a_formula_in_a_csv(text: str, expected: str) -> None:
-    assert cell(text) == expected
 
 
 def test_a_workbook_has_text_where_text_is_meant_and_no_formula(reports: list[Report]) -> None:

@@ -19,7 +19,7 @@ from tasks.evidence.verification import verify
 from tasks.imports.spool import COLUMNS
 from tasks.settlement.settlement import settle
 from tests.flows.sample import bytes_at
-from tests.through_s3 import HEADER, Place
+from tests.through_s3 import HEADER, Place, reports_of
 
 pytestmark = pytest.mark.usefixtures("s3_endpoint")
 
@@ -52,8 +52,8 @@ class Books:
         inputs = self.place.inputs(month)
         request = SettlementRequest(inputs.as_of, max_rejected_percent=limit)
         inputs.require_settleable(request)
-        [report] = settle(self.place.store, inputs, request).reports
-        return str(report.totals.total_revenue)
+        [report] = reports_of(settle(self.place.store, inputs, request))
+        return f"{report.totals.total_revenue:.2f}"
 
     def listed(self, month: str = "2025-09") -> Rows:
         text = bytes_at(self.place, f"rejected/{month}.csv").decode()
@@ -325,7 +325,7 @@ def test_the_limit_holds_for_each_vpp(books: Books) -> None:
     books.put("dirty.csv", HEADER + GOOD * 300 + f"{other},2025-09-03,Discharge,x,1\n" * 10)
     with pytest.raises(Refused, match=r"at most 5% may be rejected \(small: 10 of 10\)"):
         books.total(limit=5)
-    reports = books.place.settle("2025-09").reports
+    reports = reports_of(books.place.settle("2025-09"))
     assert {r.settlement.vpp_id: r.settlement.rejected_rows for r in reports} == {
         "small": 10,
         "v": 0,

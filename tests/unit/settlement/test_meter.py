@@ -151,7 +151,10 @@ def settle(tmp_path: Path) -> Iterator[Settle]:
         read_meter(connection, inputs)
         load_sites(connection, pl.DataFrame(sites or default, schema=SITES_SCHEMA))
         value_meter(connection, inputs)
-        connection.execute("create table site_days as select 'a' as vpp, nmi, day from meter_sites")
+        connection.execute(
+            "create table memberships as"
+            " select 'a' as vpp, nmi, day as first_day, day as last_day from meter_sites"
+        )
         add_unassigned_readings(connection, inputs)
         return Settled(connection)
 

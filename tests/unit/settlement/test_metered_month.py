@@ -20,7 +20,7 @@ from tasks.evidence.tables import put_tables
 from tasks.publication.published import read_published
 from tasks.settlement.completeness import require_complete
 from tasks.settlement.settlement import settle
-from tests.through_s3 import Place
+from tests.through_s3 import Place, reports_of
 
 pytestmark = pytest.mark.usefixtures("s3_endpoint")
 
@@ -132,7 +132,7 @@ def test_missing_readings_refuse_above_the_limit_and_name_sites_and_days(place: 
         "2026-03-29 to 2026-03-31). Put the missing meter data into the inbox (meter-data/), or "
         "run settle-month with allow_missing"
     )
-    [report] = place.settle("2026-03").reports
+    [report] = reports_of(place.settle("2026-03"))
     assert report.sites[NMI].intervals_missing == 144
 
 
@@ -146,12 +146,12 @@ def test_events_and_readings_on_a_day_refuse_until_the_site_says_which_count(pla
     )
     first = {"effective_from": "2026-03-01"}
     place.record([{"change": "update-site", "nmi": NMI, "basis": "meter", **first}])
-    [report] = place.settle("2026-03").reports
+    [report] = reports_of(place.settle("2026-03"))
     assert (report.sites[NMI].basis, report.sites[NMI].events) == ("meter", 1488)
     change = {"change": "update-site", "nmi": NMI, "basis": "events"}
     place.record([change | {"effective_from": "2026-03-09"}])
     settled = place.settle("2026-03")
-    site = settled.reports[0].sites[NMI]
+    site = reports_of(settled)[0].sites[NMI]
     assert (site.basis, site.events, site.intervals_expected) == ("both", 8 * 48 + 1, 8 * 48)
     assert settled.facts.readings is not None
     assert settled.facts.readings.model_dump() == {
@@ -194,7 +194,7 @@ def test_rejected_days_count_in_the_guard_and_in_the_report(place: Place) -> Non
         "are allowed): meter-data/b.csv: 2 negative. "
     )
     settled = place.settle("2026-03")
-    assert settled.reports[0].settlement.rejected_rows == 2
+    assert reports_of(settled)[0].settlement.rejected_rows == 2
     assert settled.facts.rejected_by_site == {OTHER: 2}
     [file] = settled.facts.meter_rejected
     assert (file.key, file.reasons) == ("meter-data/b.csv", {"negative": 2})
@@ -333,5 +333,5 @@ def test_sixths_are_rounded_to_a_cent_halves_away_from_zero(
             for kind, worth in zip(kinds, worths, strict=True)
         ],
     )
-    [report] = place.settle("2026-03").reports
+    [report] = reports_of(place.settle("2026-03"))
     assert report.totals.total_revenue == Decimal(cents) / 100

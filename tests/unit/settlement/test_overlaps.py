@@ -12,7 +12,7 @@ from tasks.core.request import SettlementRequest
 from tasks.evidence.explanation import explain
 from tasks.evidence.verification import verify
 from tasks.settlement.settlement import Settlement, settle
-from tests.through_s3 import HEADER, Place
+from tests.through_s3 import HEADER, Place, reports_of
 
 pytestmark = pytest.mark.usefixtures("s3_endpoint")
 
@@ -47,8 +47,8 @@ def settled(files: dict[str, str | bytes], **request: Any) -> tuple[Place, Settl
 
 
 def total(files: dict[str, str | bytes], **request: Any) -> str:
-    [report] = settled(files, **request)[1].reports
-    return str(report.totals.total_revenue)
+    [report] = reports_of(settled(files, **request)[1])
+    return f"{report.totals.total_revenue:.2f}"
 
 
 SPELLINGS: dict[str, str | bytes] = {
@@ -71,7 +71,7 @@ SPELLINGS: dict[str, str | bytes] = {
 def test_a_file_saved_again_counts_once_and_the_run_says_which(text: str | bytes) -> None:
     name = "b.csv.gz" if isinstance(text, bytes) and text.startswith(b"\x1f\x8b") else "b.csv"
     _, settlement = settled({"a.csv": HEADER + FILE, name: text})
-    assert str(settlement.reports[0].totals.total_revenue) == "2.00"
+    assert f"{reports_of(settlement)[0].totals.total_revenue:.2f}" == "2.00"
     assert [(file.key, file.same_as) for file in settlement.facts.duplicates] == [
         (f"events/{name}", "events/a.csv")
     ]
@@ -127,7 +127,7 @@ def test_rows_in_two_files_refuse_the_month_unless_they_are_allowed(case: Case) 
     assert case.sentence in message
     assert "Take them out of one of the files" in message
     _, settlement = settled(files, allow_shared_rows=True)
-    assert str(settlement.reports[0].totals.total_revenue) == case.total
+    assert f"{reports_of(settlement)[0].totals.total_revenue:.2f}" == case.total
     assert len(settlement.facts.shared_rows) == 1
 
 
@@ -175,8 +175,8 @@ def test_one_id_counts_once_wherever_it_stands() -> None:
         "b.csv": f"{WITH_ID}e2,{event(5)}e3,{event(10)}",
     }
     place, settlement = settled(files)
-    [report] = settlement.reports
-    assert str(report.totals.total_revenue) == "3.00"
+    [report] = reports_of(settlement)
+    assert f"{report.totals.total_revenue:.2f}" == "3.00"
     assert report.sites[NMI].events == 3
     assert [(row["key"], row["line"]) for row in settlement.facts.repeats] == [
         ("events/a.csv", 4),

@@ -9,9 +9,10 @@ import duckdb
 import polars as pl
 import pytest
 
+from tasks.core.changes import parse_change
 from tasks.core.errors import CheckFailed
 from tasks.core.month import Month
-from tasks.core.registry import Registry, parse_change
+from tasks.core.registry import Registry
 from tasks.io.warehouse import sql, warehouse
 from tasks.settlement.allocation import CHECKS, AllocationInputs, allocate, check
 from tasks.settlement.meter import FILES_SCHEMA, MeterInputs
@@ -77,7 +78,9 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
 DAMAGES = {
     "check_imports_whole": "update inputs set imported = 4",
     "check_meter_imports_whole": "insert into meter_files values ('a', 'e', 'i', 0, 1)",
-    "check_one_vpp_a_day": "insert into site_days select 'b', nmi, day, 0 from site_days limit 1",
+    "check_one_vpp_a_day": (
+        "insert into memberships select 'b', nmi, '2025-09-30', '2025-09-30', 0 from memberships"
+    ),
     "check_members_have_terms": "delete from vpp_days where day = '2025-09-30'",
     "check_events_accounted": "update site_months set events = events + 1",
     "check_exact_shares_add_up": (

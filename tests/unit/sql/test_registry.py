@@ -12,16 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.core.changes import Change, CreateSite, CreateVpp, WithdrawChange, parse_change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
-from tasks.core.registry import (
-    Change,
-    CreateSite,
-    CreateVpp,
-    Registry,
-    WithdrawChange,
-    parse_change,
-)
+from tasks.core.registry import Registry
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.settlement.allocation import BUILD_REGISTRY, load_what_if, run_statement
 
@@ -45,7 +39,7 @@ class Database:
         self._log = folder / "changes.jsonl"
 
     def build(self, changes: Iterable[Change], as_of: datetime, month: Month) -> None:
-        """Make the tables spans, vpp_days and site_days."""
+        """Make the tables spans, vpp_days and memberships, and the view site_days."""
         self._log.write_text("".join(f"{change.line()}\n" for change in changes))
         parameters = {
             "log": str(self._log),
@@ -60,6 +54,7 @@ class Database:
             run_statement(
                 self._connection, f"create or replace table {table} as {sql(name)}", parameters
             )
+        self._connection.execute(f"create or replace view site_days as {sql('registry/site_days')}")
 
     def rows(self, statement: str) -> list[Json]:
         return rows(self._connection, statement)
