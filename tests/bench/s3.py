@@ -13,9 +13,11 @@ import uuid
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
+from shutil import copyfileobj
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -118,8 +120,7 @@ class Handler(BaseHTTPRequestHandler):
         with first.open("ab") as whole:
             for path in others:
                 with path.open("rb") as part:
-                    while os.sendfile(whole.fileno(), part.fileno(), None, 1 << 24):
-                        pass
+                    copyfileobj(part, whole, 1 << 20)
                 path.unlink()
         etag = f'"{uuid.uuid4().hex}"'
         return self._store(name, first, etag, f"<R><ETag>{escape(etag)}</ETag></R>".encode())
@@ -170,6 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         after = query.get("continuation-token", "")
         found = sorted(name for name in [*self.objects] if name.startswith(begin) and name > after)
         root = ElementTree.Element("ListBucketResult")
+        ElementTree.SubElement(root, "Name").text = bucket
         page = found[:PAGE]
         ElementTree.SubElement(root, "IsTruncated").text = str(len(found) > PAGE).lower()
         if len(found) > PAGE:
@@ -193,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 class ChunkSizes:
     """The sizes of the chunks of a body that boto3 sends with its checksum behind them."""
 
-    def __init__(self, body: BinaryIO) -> None:
+    def __init__(self, body: BufferedIOBase) -> None:
         self.body = body
 
     def __iter__(self) -> Iterator[int]:
