@@ -65,7 +65,7 @@ NO_FAULTS = pl.DataFrame(
     }
 )
 
-_NO_ROWS = pl.DataFrame(schema={**NO_FAULTS.schema, "row": pl.String})
+_NO_ROWS = pl.DataFrame(schema={**NO_FAULTS.schema, "line": pl.UInt32, "row": pl.String})
 _IS_GOOD = pl.all_horizontal(
     ~pl.col("is_long"),
     pl.col("energy_kwh") >= 0,

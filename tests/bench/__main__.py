@@ -388,9 +388,10 @@ def clear(store: ObjectStore) -> None:
 
 
 def a_day(path: Path, number: int, all_days: int = 10 * MILLION) -> None:
-    """Write a day's events of all sites; what comes after the 30th is of that day again."""
+    """Write a day's events of all sites; what comes after the 30th are others of a day again."""
     rows = all_days // 30
-    write_events(path, rows - number // 30, first=number % 30 * rows, of=all_days)
+    sites = SITES - number // 30
+    write_events(path, rows, sites, first=(number % 30 + number // 30) * rows, of=all_days)
 
 
 def a_small_day(path: Path, number: int) -> None:
