@@ -148,7 +148,7 @@ class _Import:
 
     @_unforeseen_is_unreadable()
     def _count(self, daily: Path) -> pl.DataFrame:
-        """Write the daily sums; count the events by source and day, as `catalog_rows` takes them."""
+        """Write the daily sums; count events by source and day, as `catalog_rows` takes them."""
         summed = self._sums.write(self._sites.nmis, daily)
         identities = pl.concat(self._identities).group_by("source", "day").sum()
         counted = summed.join(identities, on=["source", "day"], how="full", coalesce=True)
