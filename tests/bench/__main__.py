@@ -47,15 +47,22 @@ LOOPED_ROWS = MILLION
 
 
 def write_events(
-    path: Path, rows: int, sites: int = SITES, first: int = 0, of: int = 0, first_site: int = 0
+    path: Path,
+    rows: int,
+    sites: int = SITES,
+    first: int = 0,
+    of: int = 0,
+    first_site: int = 0,
+    minute: int = 0,
 ) -> None:
     """Write seeded events of one month: 5-minute marks in order, prices from -50 to 350 c/kWh.
 
-    They are those from `first` on of `of` that fill the month (0: as many as there are rows).
+    They are those from `first` on of `of` that fill the month (0: as many as there are rows), so
+    many minutes later.
     """
     number = pl.int_range(first, first + rows, dtype=pl.Int64).alias("i")
     i = pl.col("i")
-    minutes = (i * 8640 // (of or rows)) * 5
+    minutes = (i * 8640 // (of or rows)) * 5 + minute
     pl.LazyFrame().select(number).select(
         ("6" + (i * 7919 % sites + first_site).cast(pl.String).str.zfill(9)).alias("NMI"),
         (pl.datetime(2025, 9, 1) + pl.duration(minutes=minutes))
@@ -388,10 +395,9 @@ def clear(store: ObjectStore) -> None:
 
 
 def a_day(path: Path, number: int, all_days: int = 10 * MILLION) -> None:
-    """Write a day's events of all sites; what comes after the 30th are others of a day again."""
+    """Write a day's events of all sites; those after the 30th are of a day again, in between."""
     rows = all_days // 30
-    sites = SITES - number // 30
-    write_events(path, rows, sites, first=(number % 30 + number // 30) * rows, of=all_days)
+    write_events(path, rows, first=number % 30 * rows, of=all_days, minute=number // 30)
 
 
 def a_small_day(path: Path, number: int) -> None:
