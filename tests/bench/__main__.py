@@ -1,6 +1,7 @@
 """The benchmark: `make bench`, `make bench ARGS=--quick`, or `make bench ARGS="--sizes 10 100"`.
 
-`--sizes` are millions of events in one file, `--sites` thousands of sites; `--quick` is a minute.
+`--files` are how many small files, `--sizes` millions of events in one file, `--sites` thousands of
+sites; each may be left empty. `--quick` is a minute.
 
 Runs the real flow, settle-month, against a small S3 server on files (`s3.py`) and a Prefect server,
 each in a process of its own, and its peers in the same run on the same data, each likewise:
@@ -472,6 +473,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure, with peers in the same run.")
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10], metavar="MILLIONS")
     parser.add_argument("--sites", type=int, nargs="*", default=[10, 100], metavar="THOUSANDS")
+    parser.add_argument("--files", type=int, nargs="*", default=[30, 5000], choices=[30, 5000])
     parser.add_argument("--quick", action="store_true", help="30 small files and a million events")
     parser.add_argument("--runners", action="store_true", help="also on Dask and Ray")
     parser.add_argument("--work", choices=WORK)
@@ -493,11 +495,13 @@ def main() -> None:
             if options.quick:
                 many_files("33,333 events each", a_small_day, 30, folder, False)
                 return
-            many_files("a day of 333,333 events each", a_day, 30, folder, options.runners)
+            if 30 in options.files:
+                many_files("a day of 333,333 events each", a_day, 30, folder, options.runners)
             millions = {size: one_file(size, folder) for size in options.sizes}
             if millions:
                 show_growth("One file as it grows", millions, "million rows")
-            many_files("50 events of one site each", a_site, 5000, folder, False)
+            if 5000 in options.files:
+                many_files("50 events of one site each", a_site, 5000, folder, False)
             thousands = {count: many_sites(count, folder) for count in options.sites}
             if thousands:
                 show_growth("A settlement as it grows", thousands, "thousand sites")
