@@ -6,29 +6,30 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from xml.etree import ElementTree
 from zipfile import ZipFile
 
 import duckdb
 import polars as pl
+import pytest
 
 from tasks.core.month import Month
 from tasks.core.report import Report
+from tasks.core.words import escape_formula
 from tasks.io.object_store import ObjectStore
 from tasks.pages import results
 from tasks.pages.payments import payments
 from tasks.pages.workbook import workbook
 from tests.golden.__main__ import ROOT
+from tests.unit.pages.conftest import EVIL, renamed
 
 MONTH = Month(2025, 9)
-EVIL = '=HYPERLINK("https://example.com","Pay")'
 
 
-def renamed(report: Report, name: str, address: str) -> Report:
-    """Return a report whose names are others."""
-    sites = {
-        nmi: site.model_copy(update={"address": address}) for nmi, site in report.sites.items()
-    }
-    return report.model_copy(update={"vpp": name, "sites": sites})
+def shared_texts(data: bytes) -> bytes:
+    """Return the part of a workbook that has its texts."""
+    with ZipFile(io.BytesIO(data)) as book:
+        return book.read("xl/sharedStrings.xml")
 
 
 def sheets(data: bytes) -> str:
@@ -105,14 +106,33 @@ def test_payments_add_up_and_name_each_payee_once(reports: list[Report]) -> None
         assert len(amounts) == len(report.sites) + 1
 
 
-def test_a_workbook_has_text_where_text_is_meant_and_no_formula(reports: list[Report]) -> None:
-    evil = [renamed(report, EVIL, "https://example.com/<b>") for report in reports]
-    evil[0] = renamed(evil[0], "x" * 40_000, "\u202e=1+1 \N{GRINNING FACE}\x01")
+@pytest.mark.parametrize("name", EVIL, ids=range(len(EVIL)))
+def test_a_workbook_has_text_where_text_is_meant_and_no_formula(
+    reports: list[Report], name: str
+) -> None:
+    evil = [renamed(report, name, f"{name} 2") for report in reports]
     data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
     xml = sheets(data)
     assert "<f>" not in xml and "<hyperlink" not in xml
-    assert "=HYPERLINK(" in xml.replace("&quot;", '"')
+    shown = {"".join(of.itertext()) for of in ElementTree.fromstring(shared_texts(data))}
+    assert {name, f"{name} 2"} <= shown
     nmi = next(iter(evil[0].sites))
-    assert f"<t>{nmi}</t>" in xml  # a shared string, not a number
+    assert nmi in shown  # a text, not a number
     assert not re.search(rf"<v>{nmi}</v>", xml)
     assert data == workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
+
+
+def test_what_a_cell_cannot_hold_is_cut(reports: list[Report]) -> None:
+    evil = [renamed(reports[0], "x" * 40_000, "\x01\x00")]
+    data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
+    shown = {"".join(of.itertext()) for of in ElementTree.fromstring(shared_texts(data))}
+    assert "x" * 32_767 in shown
+
+
+@pytest.mark.parametrize("name", EVIL, ids=range(len(EVIL)))
+def test_a_payees_name_is_one_field_and_no_formula(reports: list[Report], name: str) -> None:
+    evil = [renamed(report, name, name) for report in reports]
+    lines = list(csv.DictReader(io.StringIO(payments(evil).decode(), newline="")))
+    assert len(lines) == sum(len(report.sites) + 1 for report in reports)
+    assert {line["name"] for line in lines} == {escape_formula(name)}
+    assert {line["tax_code"] for line in lines} == {"GST-free"}
