@@ -37,11 +37,10 @@ def settled_month(sites: int) -> Place:
         ]
     place.record(changes)
     days = [f"{MONTH}-{day:02d}" for day in range(1, MONTH.days + 1)]
-    rows = (
-        f"{nmi},{day},{('Discharge', 'Charge')[number % 3 % 2]},{number % 7 + 1}.5,{number % 40 - 5}"
-        for number, nmi in enumerate(nmis)
-        for day in days
-    )
+    events = [
+        f"{('Discharge', 'Charge')[n % 3 % 2]},{n % 7 + 1}.5,{n % 40 - 5}" for n in range(840)
+    ]
+    rows = (f"{nmi},{day},{events[n % 840]}" for n, nmi in enumerate(nmis) for day in days)
     place.put("all.csv", rows)
     place.publish(str(MONTH))
     return place

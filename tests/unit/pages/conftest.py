@@ -11,6 +11,7 @@ from tests.golden.__main__ import FOLDER
 EVIL = [
     '=HYPERLINK("https://example.com","Pay")',
     "@SUM(A1), -2, +3",
+    "Two\r\nlines\rof\tit",
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "</title></style><script>alert(1)</script>",
