@@ -38,7 +38,7 @@ def of_nothing() -> None:
 
 
 def test_parameters_become_what_their_types_say() -> None:
-    given = {"terms": [{"percentage": "12.5"}], "day": "2025-09-01"}
+    given: dict[str, Any] = {"terms": [{"percentage": "12.5"}], "day": "2025-09-01"}
     assert a_flow.fn("2025-09", **given) == (
         "2025-09",
         date(2025, 9, 1),
@@ -73,7 +73,8 @@ def test_what_a_person_can_correct_ends_as_refused_with_a_sentence(
 
 
 def test_several_wrong_parameters_are_all_named() -> None:
-    state = a_flow.fn(month=7, terms=[{"percentage": -1}])
+    wrong: dict[str, Any] = {"month": 7, "terms": [{"percentage": -1}]}
+    state = a_flow.fn(**wrong)
     assert state.message == (
         "month: must be text (given: 7); terms.0.percentage: must be 0.0 or more (given: -1)"
     )

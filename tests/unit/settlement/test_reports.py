@@ -79,7 +79,8 @@ def test_cents_become_aud_and_names_stay_as_they_are(tables: duckdb.DuckDBPyConn
     assert b.totals.vpp_loss_absorbed == Decimal("-2.25")
     assert a.totals.vpp_loss_absorbed is None
     assert b.sites[TWO].site_revenue_after_fees == 0
-    assert (empty.sites, empty.totals.total_revenue) == ({}, 0)
+    assert empty.sites == {}
+    assert empty.totals.total_revenue == 0
 
 
 def test_bytes_are_those_of_the_model_under_each_number(
