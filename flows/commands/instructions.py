@@ -297,6 +297,8 @@ def _in_no_report(record: SettledRunRecord) -> Iterator[str]:
             f"{count(site.events, 'event')} of {site.energy_kwh:,} kWh, from {site.first_day} to "
             f"{site.last_day}; nobody is paid for them"
         )
+    if record.unlisted_sites:
+        yield f"{record.month}: unassigned: {count(record.unlisted_sites, 'more site')}"
     for key in record.imported.unread if record.imported else []:
         kind = kind_of(key)
         yield f"{key} is not read: names in {kind.folder} end in {kind.endings}"

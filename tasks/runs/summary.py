@@ -153,7 +153,8 @@ def settlement_in_words(run: Run) -> str:
     if record.rejected_rows:
         parts.append(f"{count(record.rejected_rows, 'row')} rejected")
     if record.unassigned:
-        parts.append(f"{count(len(record.unassigned), 'site')} with unassigned events")
+        sites = len(record.unassigned) + record.unlisted_sites
+        parts.append(f"{count(sites, 'site')} with unassigned events")
     if record.imported and record.imported.unread:
         parts.append(unread_in_words(record.imported.unread))
     outcome = "what if, nothing is published" if run.request.what_if else record.outcome

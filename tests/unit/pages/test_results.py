@@ -1,41 +1,19 @@
 """Results: what analysts and accounting read, to the cent what the reports say."""
 
-import csv
-import io
-import re
 from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from xml.etree import ElementTree
-from zipfile import ZipFile
 
 import duckdb
 import polars as pl
-import pytest
 
 from tasks.core.month import Month
 from tasks.core.report import Report
-from tasks.core.words import escape_formula
 from tasks.io.object_store import ObjectStore
 from tasks.pages import results
-from tasks.pages.payments import payments
-from tasks.pages.workbook import workbook
 from tests.golden.__main__ import ROOT
-from tests.unit.pages.conftest import EVIL, renamed
 
 MONTH = Month(2025, 9)
-
-
-def shared_texts(data: bytes) -> bytes:
-    """Return the part of a workbook that has its texts."""
-    with ZipFile(io.BytesIO(data)) as book:
-        return book.read("xl/sharedStrings.xml")
-
-
-def sheets(data: bytes) -> str:
-    """Return all that is in a workbook, as XML."""
-    with ZipFile(io.BytesIO(data)) as book:
-        return "".join(book.read(name).decode() for name in sorted(book.namelist()))
 
 
 def test_the_data_dictionary_is_in_step() -> None:
@@ -91,49 +69,3 @@ def test_every_month_is_one_table_for_duckdb_and_polars(
     total = sum((report.totals.site_total_revenue_after_fees for report in reports), Decimal(0))
     assert duckdb.execute(query).fetchall() == [("2025-08", total), ("2025-09", total)]
     assert pl.read_parquet(tmp_path / "site_months")["month"].unique().len() == 2
-
-
-def test_payments_add_up_and_name_each_payee_once(reports: list[Report]) -> None:
-    lines = list(csv.DictReader(io.StringIO(payments(reports).decode())))
-    assert len({line["reference"] for line in lines}) == len(lines)
-    assert {line["tax_code"] for line in lines} == {"GST-free"}
-    for report in reports:
-        amounts = [
-            Decimal(line["amount_aud"]) for line in lines if line["vpp"] == report.settlement.vpp_id
-        ]
-        totals = report.totals
-        assert sum(amounts) == totals.total_revenue + totals.vpp_cost_only
-        assert len(amounts) == len(report.sites) + 1
-
-
-@pytest.mark.parametrize("name", EVIL, ids=range(len(EVIL)))
-def test_a_workbook_has_text_where_text_is_meant_and_no_formula(
-    reports: list[Report], name: str
-) -> None:
-    evil = [renamed(report, name, f"{name} 2") for report in reports]
-    data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
-    xml = sheets(data)
-    assert "<f>" not in xml and "<hyperlink" not in xml
-    texts = ["".join(of.itertext()) for of in ElementTree.fromstring(shared_texts(data))]
-    shown = {" ".join(of.replace("_x000D_", "\r").split()) for of in texts}  # as Excel reads it
-    assert {" ".join(of.split()) for of in (name, f"{name} 2")} <= shown
-    nmi = next(iter(evil[0].sites))
-    assert nmi in shown  # a text, not a number
-    assert not re.search(rf"<v>{nmi}</v>", xml)
-    assert data == workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
-
-
-def test_what_a_cell_cannot_hold_is_cut(reports: list[Report]) -> None:
-    evil = [renamed(reports[0], "x" * 40_000, "\x01\x00")]
-    data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
-    shown = {"".join(of.itertext()) for of in ElementTree.fromstring(shared_texts(data))}
-    assert "x" * 32_767 in shown
-
-
-@pytest.mark.parametrize("name", EVIL, ids=range(len(EVIL)))
-def test_a_payees_name_is_one_field_and_no_formula(reports: list[Report], name: str) -> None:
-    evil = [renamed(report, name, name) for report in reports]
-    lines = list(csv.DictReader(io.StringIO(payments(evil).decode(), newline="")))
-    assert len(lines) == sum(len(report.sites) + 1 for report in reports)
-    assert {line["name"] for line in lines} == {escape_formula(name)}
-    assert {line["tax_code"] for line in lines} == {"GST-free"}
