@@ -1,7 +1,7 @@
 """The benchmark: `make bench`, `make bench ARGS=--quick`, or `make bench ARGS="--sizes 10 100"`.
 
-`--files` are how many small files, `--sizes` millions of events in one file; each may be left empty.
-`--quick` is a minute. `python -m tests.bench.sites` measures many sites.
+`--files` are how many small files, `--sizes` millions of events in one file; each may be left
+empty. `--quick` is a minute. `python -m tests.bench.sites` measures many sites.
 
 Runs the real flow, settle-month, against a small S3 server on files (`s3.py`) and a Prefect server,
 each in a process of its own, and its peers in the same run on the same data, each likewise:
