@@ -1,8 +1,8 @@
--- VPPs whose month is worth more than a report can say to the cent: one row per VPP whose
--- sites have 70 trillion AUD or more, signs aside, with the site that has most: an energy
--- or a tariff is in the wrong unit. Below 2^46 AUD the number in a report's JSON is that
--- of its cents (core/report.py), and all products of the rule have at most 18 digits
--- before the point and 20 behind it.
+-- VPPs whose month is worth more than a report can say to the cent: one row per VPP
+-- whose sites have 70 trillion AUD or more, signs aside, with the site that has most:
+-- an energy or a tariff is in the wrong unit. Below 2^46 AUD the number in a report's
+-- JSON is that of its cents (core/report.py), and all products of the rule have at most
+-- 18 digits before the point and 20 behind it.
 with sites as (
     select
         vpp,
