@@ -12,5 +12,6 @@ from unassigned
 qualify
     is_known
     or row_number()
-        over (partition by is_known order by energy_kwh desc, nmi asc) <= $most
+        over (partition by is_known order by energy_kwh desc, nmi asc)
+    <= $most
 order by nmi
