@@ -39,7 +39,6 @@ from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import DraftReport, reports_on
 
-
 _MOST_UNKNOWN_SITES = 1_000  # that are listed in a run's record
 
 
