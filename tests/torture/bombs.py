@@ -6,12 +6,27 @@ it unpacks is made while it is packed, and is never whole on this machine.
 
 import gzip
 import io
+import json
+import os
+import subprocess
+import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
+from time import monotonic
+
+from flows.story import import_new_files
+from tasks.core.settings import Settings
+from tasks.core.words import count
+from tasks.io.object_store import ObjectStore
+from tests.through_s3 import Place
 
 MB = 1 << 20
+MOST_MB = 1000  # of memory, for any import
+GOOD_KEY = "events/good.csv"
 HEADER = b"NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
 EVENT = b"6001000001,2025-09-01,Discharge,1.5,25\n"
 BAD_EVENT = b"6001000001,2025-09-01,Discharge,x,25\n"

@@ -126,7 +126,7 @@ def lose_network(endpoint: str, expected: Expected, seconds: float) -> Result:
 
         network.at = go
         process = month.start(place.settings.prefix, network.url, Path(folder))
-        _, said = process.communicate(timeout=seconds + 300)
+        process.communicate(timeout=seconds + 300)
         result.runs, result.faults = 1, network.faults
         result.failed = int(process.returncode != 0)
         check_published(result, place.store, expected.first, process.returncode == 0)

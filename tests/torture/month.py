@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from flows import story
@@ -30,24 +31,15 @@ VPPS = ("one", "two", "three")
 
 def lay_out(place: Place) -> None:
     """Put the registry and the month's first files."""
-    place.record(
-        change
-        for number, vpp in enumerate(VPPS)
-        for change in (
-            {"change": "create-vpp", "name": vpp, "revenue_percentage": 20 + number},
-            *(
-                {"change": "create-site", "nmi": nmi, "vpp": vpp, "address": f"{nmi} St"}
-                for nmi in _sites(number)
-            ),
-            {
-                "change": "add-battery",
-                "nmi": _sites(number)[0],
-                "serial": f"S{number}",
-                "manufacturer": "Tesla",
-                "capacity_kwh": 13.5,
-            },
-        )
-    )
+    changes: list[dict[str, Any]] = []
+    for number, vpp in enumerate(VPPS):
+        changes.append({"change": "create-vpp", "name": vpp, "revenue_percentage": 20 + number})
+        for nmi in _sites(number):
+            site = {"change": "create-site", "nmi": nmi, "vpp": vpp, "address": f"{nmi} St"}
+            changes.append(site)
+        battery = {"serial": f"S{number}", "manufacturer": "Tesla", "capacity_kwh": 13.5}
+        changes.append({"change": "add-battery", "nmi": _sites(number)[0], **battery})
+    place.record(changes)
     for number, vpp in enumerate(VPPS):
         place.put(f"{vpp}.csv", _events(number, tariff="25.5"))
     place.put("dirty.csv", ["6001000001,2025-09-31,Discharge,1,1"])
