@@ -2,17 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test coverage alarms history bench golden lock
+.PHONY: help setup demo up test coverage alarms history bench golden lock sbom audit
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
 
-# The lock names every package with its hash, so nothing is resolved (--no-deps) and nothing else is
+# requirements.lock has what a production needs; requirements-dev.lock has that and all else, in the
+# same versions. A lock names every package with its hash, so nothing is resolved (--no-deps) and nothing else is
 # accepted. The stamp makes a second call instant.
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed (set PYTHON=...)" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -49,5 +50,16 @@ bench: .venv/ready ## Measure against peers on the same data (several minutes)
 golden: .venv/ready ## Write the expected reports and the JSON Schemas again
 	$(BIN)/python -m tests.golden
 
-lock: .venv/ready ## Resolve all versions again into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --all-extras --group dev pyproject.toml --output-file requirements.lock
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
+lock: .venv/ready ## Resolve all versions again into both locks
+	$(COMPILE) --upgrade --all-extras --group dev pyproject.toml --output-file requirements-dev.lock
+	$(COMPILE) --upgrade --constraints requirements-dev.lock pyproject.toml --output-file requirements.lock
+
+sbom: .venv/ready ## List what a production installs, with licences, in build/sbom.json (CycloneDX)
+	@mkdir -p build && $(BIN)/uv venv --quiet --clear build/production
+	@$(BIN)/uv pip install --quiet --python build/production --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment build/production --pyproject pyproject.toml --output-file build/sbom.json
+	@echo "build/sbom.json"
+
+audit: .venv/ready ## Look for known vulnerabilities in what a production installs
+	@$(BIN)/python -m tests.audit

@@ -4,9 +4,9 @@ Both read what is published and change none of it, so they can neither delay nor
 and a rerun writes the same bytes.
 
 make-statements writes `statements/` (a page for each VPP, one for the month, the index) and
-`results/` (Parquet, a workbook, the payees). It runs each day, for the months whose pages do not
-show what is published. site-statement writes the page of one site, or of all sites of a VPP as one
-zip. Each ends with a link.
+`results/` (Parquet, a workbook, the payees). It starts when a month is published, and each day, for
+the months whose pages do not show what is published. site-statement writes the page of one site, or
+of all sites of a VPP as one zip. Each ends with a link.
 """
 
 from typing import Any, Literal

@@ -81,9 +81,9 @@ def statements_index(month: Month | None = None, suffix: Literal["html", "json"]
     return f"{STATEMENTS}{f'{month}/' if month else ''}index.{suffix}"
 
 
-def vpp_statement(month: Month, vpp: str, revision: int) -> str:
-    """Return where a VPP's statement page is."""
-    return f"{STATEMENTS}{month}/{vpp}/r{revision}.html"
+def vpp_statement(month: Month, vpp: str, revision: int, format: str = "html") -> str:
+    """Return where a VPP's statement is."""
+    return f"{STATEMENTS}{month}/{vpp}/r{revision}.{format}"
 
 
 def site_statement(month: Month, vpp: str, nmi: str, revision: int, format: str = "html") -> str:

@@ -14,8 +14,9 @@ from typing_extensions import TypedDict  # pydantic reads the one of `typing` fr
 
 SCHEMA_VERSION = 1
 
-# Nothing is added up after this; the numbers are only written down. Cents below 2^53 come out as
-# the shortest decimal that reads back as the same number, so with at most two decimals.
+# Nothing is added up after this; the numbers are only written down. Amounts below 2^46 AUD (70
+# trillion) come out as the shortest decimal that reads back as the same number: as the same cents.
+# Beyond, floats are further apart than cents.
 _as_number = PlainSerializer(float, return_type=float)
 Aud = Annotated[Decimal, Field(decimal_places=2), _as_number]
 Kwh = Annotated[Decimal, Field(ge=0), _as_number]

@@ -93,5 +93,14 @@ class Settings(BaseSettings):
         description="How long S3 may send nothing (s); a call is tried again for twice as long.",
     )
     presign_seconds: int = Field(
-        900, ge=1, le=604800, description="How long presigned links are valid (s)."
+        900, ge=1, le=604800, description="How long links to reports and other data are valid (s)."
+    )
+    presign_upload_seconds: int = Field(
+        900, ge=1, le=604800, description="How long links to upload a file are valid (s)."
+    )
+    presign_statement_seconds: int = Field(
+        604800,
+        ge=1,
+        le=604800,
+        description="How long links to statements and results are valid (s): at most seven days.",
     )

@@ -2,7 +2,8 @@
 
 Templates have most of it as filters (`tasks/io/rendering.py`). Texts from outside (a name, an
 address, a file's key) are escaped for where they appear, by one function for each place: Jinja's
-own in HTML, `escape_markdown` in Markdown, `escape_formula` in spreadsheets.
+own in HTML and SVG, `escape_markdown` in Markdown, `escape_typst` in a PDF, `escape_formula` in
+spreadsheets.
 """
 
 import re
@@ -30,6 +31,7 @@ _MONTHS = (
 # What Markdown would take for something else, wherever in a line it stands. An underscore within a
 # word is one.
 _MARKDOWN = re.compile(r"[\\`*|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 _HTML = {"&": "&amp;", "<": "&lt;"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -47,6 +49,11 @@ def escape_markdown(text: str) -> str:
     line = without_directions(" ".join(text.split()))
     escaped = "".join(_HTML.get(character, character) for character in line)
     return _MARKDOWN.sub(r"\\\g<0>", escaped)
+
+
+def escape_typst(text: str) -> str:
+    """Write a text from outside so that typst shows it: on its line, and each sign as itself."""
+    return _PUNCTUATION.sub(r"\\\g<0>", without_directions(" ".join(text.split())))
 
 
 def escape_formula(text: str) -> str:

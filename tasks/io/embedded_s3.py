@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tasks.core.errors import Refused
 from tasks.core.settings import Settings
 
 
@@ -18,8 +19,17 @@ def embedded_s3() -> Iterator[str]:
 
     Yields the endpoint's URL; the bucket of the settings is there. The environment is as before
     afterwards.
+
+    Raises:
+        Refused: it is not installed, as in a production.
     """
-    from moto.server import ThreadedMotoServer
+    try:
+        from moto.server import ThreadedMotoServer
+    except ImportError:
+        raise Refused(
+            "No S3 is configured, and the embedded one is not installed: set AWS_ENDPOINT_URL_S3 "
+            "or AWS_PROFILE, or install the extra `embedded`"
+        ) from None
 
     from tasks.io.object_store import ObjectStore
 

@@ -1,10 +1,11 @@
 """The templates: what is filled in is text, and is escaped for where it appears.
 
 A room has its templates in a folder of that name. The suffix says what they make: pages and charts
-(html, svg), or Markdown (md). Escaping is on in each of them, so that a template forgets none; a
-value that is missing is an error.
+(html, svg), Markdown (md), or typst's markup of a PDF (typ). Escaping is on in each of them, so
+that no template can forget it; a value that is missing is an error.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,10 +15,13 @@ from markupsafe import Markup
 from tasks.core import words
 
 
-def _for_markdown(value: Any) -> Markup:
-    """Escape a value, unless it is what a macro or the filter `address` made."""
-    is_done = hasattr(value, "__html__")
-    return value if is_done else Markup(words.escape_markdown(str(value)))
+def _escaping(escape: Callable[[str], str]) -> Callable[[Any], Markup]:
+    """Escape each value with a function, unless it is what a macro or the filter `address` made."""
+
+    def finalize(value: Any) -> Markup:
+        return value if hasattr(value, "__html__") else Markup(escape(str(value)))
+
+    return finalize
 
 
 def _address(url: str) -> Markup:
@@ -25,17 +29,20 @@ def _address(url: str) -> Markup:
     return Markup(url.replace(" ", "%20").replace("(", "%28").replace(")", "%29"))
 
 
+# HTML and SVG are escaped by Jinja itself.
+_ESCAPES = {"md": _escaping(words.escape_markdown), "typ": _escaping(words.escape_typst)}
+
+
 @cache
 def _environment(room: str, suffix: str) -> Environment:
-    is_markdown = suffix == "md"
     environment = Environment(
         loader=PackageLoader(f"tasks.{room}"),
         autoescape=True,
-        finalize=_for_markdown if is_markdown else None,
+        finalize=_ESCAPES.get(suffix),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=is_markdown,
+        keep_trailing_newline=suffix == "md",
     )
     for function in (
         words.aud,

@@ -4,7 +4,8 @@
     figures.py         the numbers of the charts: where each bar begins and ends
     vpp_statement.py   a VPP's month
     site_statement.py  a site's month, one page or all of a VPP in a zip
-    pdf.py             a site's month as PDF, where typst is installed
+    pdf.py             either as PDF, where typst is installed
+    month_chart.py     what VPPs and sites receive, as a picture for a run's summary
     overview.py        all months, and all VPPs of one
     statements.py      all of it for a month, in order
     results.py         Parquet, a month a file; and the data dictionary

@@ -18,6 +18,7 @@ from tasks.core.month import Month
 from tasks.core.report import Report, SiteStatement
 from tasks.io.object_store import ObjectStore
 
+_UNITS = {"aud": "AUD", "kwh": "kWh", "cents": "cents (AUD)"}
 _AUD, _KWH, _EXACT = pl.Decimal(18, 2), pl.Decimal(18, 6), pl.Decimal(31, 12)
 
 
@@ -28,6 +29,16 @@ class Column:
     name: str
     type: PolarsDataType
     meaning: str
+
+    @property
+    def unit(self) -> str:
+        """Return its unit, which its name ends with; empty: it has none."""
+        return _UNITS.get(self.name.rsplit("_", 1)[-1], "")
+
+    @property
+    def comment(self) -> str:
+        """Return what the Parquet files say of it."""
+        return f"{self.unit}: {self.meaning}" if self.unit else self.meaning
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,12 @@ class Table:
     @property
     def schema(self) -> dict[str, PolarsDataType]:
         return {column.name: column.type for column in self.columns}
+
+    @property
+    def comments(self) -> dict[str, str]:
+        """Return what its Parquet files say of it and of each column, as key-value metadata."""
+        of_table = {"title": f"{self.name}: {self.grain}"}
+        return of_table | {column.name: column.comment for column in self.columns}
 
 
 _VPP = Column("vpp", pl.String, "The VPP's id.")
@@ -221,7 +238,9 @@ def put_table(store: ObjectStore, table: Table, month: Month, rows: pl.DataFrame
     """Put a month's part of a table on S3, and return its key."""
     key = keys.results_table(table.name, month)
     buffer = io.BytesIO()
-    rows.select(list(table.schema)).write_parquet(buffer, compression="zstd", statistics=True)
+    rows.select(list(table.schema)).write_parquet(
+        buffer, compression="zstd", statistics=True, metadata=table.comments
+    )
     store.write(key, buffer.getvalue(), "application/vnd.apache.parquet")
     return key
 
@@ -250,17 +269,22 @@ def dictionary() -> str:
         "Each table is one Parquet file a month, `results/<table>/month=<month>/<table>.parquet`.",
         "The layout gives each row one column more: `month`, text, YYYY-MM. Money is decimal,",
         "never floating point. A month's files have its current revisions, and are written again",
-        "by `make-statements`.",
+        "by `make-statements`. Each file says of its columns what stands here:",
+        "",
+        "    select decode(key), decode(value)",
+        "    from parquet_kv_metadata('results/site_months/**')",
     ]
     for table in TABLES:
         lines += [
             "",
             f"## {table.name}: {table.grain}",
             "",
-            "| column | type | what |",
-            "|---|---|---|",
+            "| column | type | unit | what |",
+            "|---|---|---|---|",
         ]
-        lines += [f"| {c.name} | {_type_name(c.type)} | {c.meaning} |" for c in table.columns]
+        lines += [
+            f"| {c.name} | {_type_name(c.type)} | {c.unit} | {c.meaning} |" for c in table.columns
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import polars as pl
@@ -20,10 +20,8 @@ from tasks.core.words import kwh
 from tasks.io.rendering import render
 from tasks.pages.figures import Step, columns, waterfall
 from tasks.pages.payments import statement_number
-from tasks.pages.pdf import pdf
+from tasks.pages.pdf import Format, pdf
 from tasks.pages.sources import Source
-
-Format = Literal["html", "pdf"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
 REASONS = {
@@ -62,7 +60,11 @@ class SiteStatements:
             Refused: it should be a PDF, and typst is not installed.
         """
         values = self._values(nmi)
-        return pdf(values) if format == "pdf" else render("pages", "site_statement.html", **values)
+        return (
+            pdf("site_statement.typ", values)
+            if format == "pdf"
+            else render("pages", "site_statement.html", **values)
+        )
 
     def _values(self, nmi: str) -> dict[str, Any]:
         """Return what a page is filled in with."""
@@ -141,6 +143,7 @@ def _energy_days(days: pl.DataFrame | None) -> dict[str, Any] | None:
     chart = columns([(("sites", out), ("vpp", -taken)) for _, taken, out, _ in table])
     return {
         "chart": chart,
+        "label": "Energy out and in by day; the table has the numbers",
         "highest": f"{kwh(chart.highest)} kWh",
         "lowest": f"{kwh(chart.lowest)} kWh",
         "table": [(day, taken, out, cents / 100) for day, taken, out, cents in table],

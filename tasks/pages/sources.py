@@ -90,9 +90,12 @@ class PublishedReports:
 
 
 def read_reports(
-    store: ObjectStore, month: Month, vpps: Sequence[str] | None = None
+    store: ObjectStore,
+    month: Month,
+    vpps: Sequence[str] | None = None,
+    revision: int | None = None,
 ) -> PublishedReports:
-    """Read the current reports of a month, or of some of its VPPs (ids).
+    """Read the current reports of a month, or of some of its VPPs (ids), or a revision of them.
 
     Raises:
         Refused: none is published, or one is not what the month's record says of it.
@@ -101,14 +104,15 @@ def read_reports(
     wanted = sorted(record.revisions) if vpps is None else list(vpps)
 
     def read(vpp: str) -> Report | None:
-        found = store.read(keys.report(month, vpp))
+        key = keys.report(month, vpp, revision)
+        found = store.read(key)
         if found is None:
             return None
         report = Report.model_validate_json(found[0])
         claim = record.revisions.get(vpp, {}).get(report.settlement.revision)
         if claim is None or claim.digest != report.digest:
             raise Refused(
-                f"{keys.report(month, vpp)} is not what {keys.month_record(month)} says of it; no "
+                f"{key} is not what {keys.month_record(month)} says of it; no "
                 f"page is made of it. Run settle-month for {month}, then this again"
             )
         return report
@@ -118,6 +122,8 @@ def read_reports(
     reports = [report for report in found if report]
     if not reports:
         what = f"{', '.join(vpps)} is not" if vpps else "nothing is"
+        if revision:
+            what = f"revision {revision} of {what}"
         raise Refused(f"{what} published for {month} yet; run settle-month for it first")
     missing = [vpp for vpp, report in zip(wanted, found, strict=True) if report is None]
     return PublishedReports(record, reports, missing)

@@ -6,6 +6,7 @@ index is written last: a run that dies leaves it as it was, and the next one fin
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import polars as pl
 
@@ -15,14 +16,15 @@ from tasks.core.month import Month
 from tasks.io.object_store import ObjectStore
 from tasks.pages import overview, results
 from tasks.pages.payments import payments
-from tasks.pages.site_statement import Format, SiteStatements
-from tasks.pages.sources import PublishedReports, Source, read_reports, read_sources
+from tasks.pages.pdf import Format
+from tasks.pages.site_statement import SiteStatements
+from tasks.pages.sources import PublishedReports, read_reports, read_sources
 from tasks.pages.vpp_statement import vpp_statement
 from tasks.pages.workbook import workbook
 
 HTML = "text/html; charset=utf-8"
-_TYPES = {"html": HTML, "pdf": "application/pdf"}
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_TYPES = {"html": HTML, "pdf": "application/pdf", "xlsx": _XLSX}
 _PARALLEL_WRITES = 16
 
 
@@ -47,6 +49,31 @@ def put_vpp_statements(store: ObjectStore, published: PublishedReports) -> list[
         for written in [pool.submit(store.write, key, page, HTML) for key, page in pages()]:
             written.result()
     return days
+
+
+def put_vpp_statement(
+    store: ObjectStore, month: Month, vpp: str, revision: int, format: Format | Literal["xlsx"]
+) -> str:
+    """Put a revision of a VPP's statement on S3, unless it is there; 0: the current one.
+
+    Returns:
+        The key of the page, the PDF, or the workbook with this VPP alone.
+
+    Raises:
+        Refused: the revision is not published, or a PDF cannot be made here.
+    """
+    published = read_reports(store, month, [vpp], revision or None)
+    [report] = published.reports
+    key = keys.vpp_statement(month, vpp, report.settlement.revision, format)
+    if store.exists(key):
+        return key
+    if format == "xlsx":
+        data = workbook(month, results.vpp_months([report]), results.site_months([report]))
+    else:
+        [source] = read_sources(store, published)
+        data = vpp_statement(source, format)
+    store.write(key, data, _TYPES[format])
+    return key
 
 
 def put_results(
@@ -83,7 +110,7 @@ def put_site_statement(
         Refused: the VPP's month is not published, the site is not in its report, or a PDF cannot be
             made here.
     """
-    source = _source(store, month, vpp)
+    [source] = read_sources(store, read_reports(store, month, [vpp]))
     sites = source.report.sites
     if not nmi:
         key = keys.site_statements(month, vpp, source.revision, format)
@@ -97,8 +124,3 @@ def put_site_statement(
     key = keys.site_statement(month, vpp, nmi, source.revision, format)
     store.write(key, SiteStatements(source).page(nmi, format), _TYPES[format])
     return key
-
-
-def _source(store: ObjectStore, month: Month, vpp: str) -> Source:
-    [source] = read_sources(store, read_reports(store, month, [vpp]))
-    return source

@@ -14,6 +14,7 @@ from tasks.core.run_record import SilentSite, UnassignedSite
 from tasks.core.words import aud, count, kwh
 from tasks.io.rendering import render
 from tasks.pages.figures import FULL, Columns, Step, columns, waterfall
+from tasks.pages.pdf import Format, pdf
 from tasks.pages.sources import Source
 
 FIRST_SITES = 50
@@ -59,40 +60,50 @@ class MeterSite:
     quality: dict[str, Any]
 
 
-def vpp_statement(source: Source) -> bytes:
-    """Return the page."""
+def vpp_statement(source: Source, format: Format = "html") -> bytes:
+    """Return the page, or the PDF.
+
+    Raises:
+        Refused: it should be a PDF, and typst is not installed.
+    """
+    values = _values(source)
+    if format == "pdf":
+        return pdf("vpp_statement.typ", values)
+    return render("pages", "vpp_statement.html", **values)
+
+
+def _values(source: Source) -> dict[str, Any]:
+    """Return what a statement is filled in with."""
     report = source.report
     ranked = ranked_sites(report)
     vpp_lines = len(vpp_steps(report.totals))
     steps = waterfall([*revenue_steps(report.totals), *vpp_steps(report.totals)])
-    return render(
-        "pages",
-        "vpp_statement.html",
-        report=report,
-        totals=report.totals,
-        settlement=report.settlement,
-        vpp=report.vpp,
-        steps=steps[:-vpp_lines],
-        vpp_steps=steps[-vpp_lines:],
-        labels=LABELS,
-        came_in=report.totals.total_revenue + report.totals.vpp_cost_only,
-        days=_days(source),
-        kinds=[(kind, label) for _, kind, label in KINDS],
-        no_detail=source.no_detail,
-        first_sites=ranked[:FIRST_SITES],
-        more_sites=ranked[FIRST_SITES:],
-        sums=_sums(report),
-        parts=_parts(source),
-        rejected=_rejected(source),
-        unassigned=_unassigned(source),
-        silent=_silent(source),
-        meters=meter_sites(report),
-        run=source.run,
-        run_record=source.run_record,
-        difference=source.difference,
-        shown_changes=_SHOWN_CHANGES,
-        sha256=sha256(report.to_bytes()).hexdigest(),
-    )
+    return {
+        "report": report,
+        "totals": report.totals,
+        "settlement": report.settlement,
+        "vpp": report.vpp,
+        "steps": steps[:-vpp_lines],
+        "vpp_steps": steps[-vpp_lines:],
+        "labels": LABELS,
+        "came_in": report.totals.total_revenue + report.totals.vpp_cost_only,
+        "days": _days(source),
+        "kinds": [(kind, label) for _, kind, label in KINDS],
+        "no_detail": source.no_detail,
+        "first_sites": ranked[:FIRST_SITES],
+        "more_sites": ranked[FIRST_SITES:],
+        "sums": _sums(report),
+        "parts": _parts(source),
+        "rejected": _rejected(source),
+        "unassigned": _unassigned(source),
+        "silent": _silent(source),
+        "meters": meter_sites(report),
+        "run": source.run,
+        "run_record": source.run_record,
+        "difference": source.difference,
+        "shown_changes": _SHOWN_CHANGES,
+        "sha256": sha256(report.to_bytes()).hexdigest(),
+    }
 
 
 def revenue_steps(totals: Totals) -> list[Step]:
@@ -188,6 +199,7 @@ def _days(source: Source) -> dict[str, Any] | None:
     ]
     return {
         "chart": chart,
+        "label": "Revenue by day; the table has the numbers",
         "highest": aud(round(chart.highest / 100, 2)),
         "lowest": aud(round(chart.lowest / 100, 2)),
         "table": table,

@@ -16,6 +16,7 @@ from tasks.core.month_record import MonthRecord
 from tasks.core.registry_list import Row
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import Recorded
+from tasks.runs.links import read_link
 
 _SHOWN_ROWS = 500
 _SHOWN_LATER = 20
@@ -88,7 +89,7 @@ def end_with_list(
     store: ObjectStore, rows: Sequence[Row], day: date, as_of: datetime | None, key: str
 ) -> State[Any]:
     """End a run with the registry on a day, as a table and as a link to a CSV file."""
-    url = store.link("get_object", key, store.settings.presign_seconds)
+    url = read_link(store, key).url
     counts = {kind: sum(row.kind == kind for row in rows) for kind in ("vpp", "site", "battery")}
     known = f", as it was known at {as_of.isoformat(timespec='seconds')}" if as_of else ""
     what = (

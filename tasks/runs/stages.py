@@ -6,7 +6,7 @@ that passes between stages on different machines is on S3.
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -26,7 +26,7 @@ from tasks.io import registry_log
 from tasks.io.object_store import ObjectStore, ObjectVersion, ScratchStore
 from tasks.io.registry_log import Recorded
 from tasks.pages import sources, statements
-from tasks.pages.site_statement import Format
+from tasks.pages.pdf import Format
 from tasks.pages.sources import PublishedReports
 from tasks.publication import closing, published, revisions, run_records
 from tasks.publication.published import PublishedMonth
@@ -255,6 +255,14 @@ def put_vpp_statements(
     days = statements.put_vpp_statements(store, published_reports)
     run_logger().info("%d pages, %d with days", len(published_reports.reports), len(days))
     return days
+
+
+@stage("put the {format} of {vpp} {month}")
+def put_vpp_statement(
+    store: ObjectStore, month: Month, vpp: str, revision: int, format: Format | Literal["xlsx"]
+) -> str:
+    """Put a revision of a VPP's statement on S3, unless it is there; return the key."""
+    return statements.put_vpp_statement(store, month, vpp, revision, format)
 
 
 @stage("put the results of {published_reports.month}")

@@ -3,10 +3,10 @@
 Nothing here decides anything, and all of it can be made again from S3.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,8 @@ from tasks.evidence.explanation import Explanation, explanation_in_words
 from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
 from tasks.io.rendering import render
+from tasks.pages.month_chart import month_chart
+from tasks.runs.links import read_link, upload_link
 from tasks.runs.run import Run
 from tasks.settlement.completeness import (
     missing_sentences,
@@ -62,8 +64,7 @@ def end_with_link(store: ObjectStore, key: str, artifact_key: str = "download") 
         raise Refused(
             f"{key} is not published; settle the month first, or ask for another revision"
         )
-    url = store.link("get_object", key, store.settings.presign_seconds)
-    until = valid_until(store)
+    url, until = read_link(store, key)
     create_link_artifact(
         url, link_text=key, key=artifact_key, description=f"{key}, to be read until {until}"
     )
@@ -84,8 +85,7 @@ def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards:
         artifact_key: the key of the artifact that shows the command.
         afterwards: a sentence on what comes next, in Markdown.
     """
-    url = store.link("put_object", key, store.settings.presign_seconds)
-    until = valid_until(store)
+    url, until = upload_link(store, key)
     command = f"curl -T '{key.rsplit('/', 1)[1]}' '{url}'"
     create_markdown_artifact(
         f"Upload the file until {until}:\n\n```\n{command}\n```\n\n{afterwards}",
@@ -97,12 +97,6 @@ def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards:
         f"{artifact_key}",
         data={"key": key, "url": url},
     )
-
-
-def valid_until(store: ObjectStore) -> str:
-    """Return when a link that is made now ends, in UTC."""
-    end = datetime.now(UTC) + timedelta(seconds=store.settings.presign_seconds)
-    return f"{end:%Y-%m-%d %H:%M} UTC"
 
 
 def wait_with_progress(
@@ -224,12 +218,20 @@ def show_settlement(run: Run) -> None:
         else "",
         meter_rejected=sum(sum(file.reasons.values()) for file in record.meter_rejected),
         rejected_rows=keys.rejected_rows(run.month),
+        statement=lambda of: keys.vpp_statement(run.month, of.vpp, of.revision),
+        workbook=keys.results_workbook(run.month),
+        chart=_as_address(month_chart(record.reports or [])),
         reasons=REASONS,
-        link=lambda key: run.store.link("get_object", key, run.store.settings.presign_seconds),
+        link=lambda key: read_link(run.store, key).url,
         most=_SHOWN_ROWS,
     )
     what = "what-if" if what_if else "preview" if is_preview else "settlement"
     create_markdown_artifact(text.decode(), key=f"{what}-{run.month}")
+
+
+def _as_address(svg: bytes) -> str:
+    """Return a picture as a URL that has all of it: it is shown for as long as the text is."""
+    return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
 
 
 def _why_not(run: Run, record: SettledRunRecord) -> str:

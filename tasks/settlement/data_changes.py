@@ -45,14 +45,15 @@ class DataChanges:
         return not report.settlement.meter_inputs or not self.causes(report, report)
 
     def causes(self, before: Report, after: Report) -> list[Cause]:
-        """Return what of it bears on a VPP's report."""
+        """Return what of it bears on a VPP's report; may be called by several threads at once."""
+        own = self.connection.cursor()
         readings = rows(
-            self.connection,
+            own,
             sql("meter/replaced_readings"),
             {"nmis": sorted({*before.sites, *after.sites})},
         )
         prices = rows(
-            self.connection,
+            own,
             sql("meter/changed_prices"),
             {"regions": after.settlement.regions or []},
         )

@@ -1,9 +1,9 @@
 """From the tables of an allocation to reports: here whole cents become AUD, and rows become JSON.
 
 There may be a million sites. So a report's head is a model, which is validated; its sites are
-columns that become text, in the shape of `SiteStatement` (core/report.py) and byte for byte what that
-model would write (the tests read every report back through it). What is written is kept in a file
-of this machine until it is published.
+columns that become text, in the shape of `SiteStatement` (core/report.py) and byte for byte what
+that model would write (the tests read every report back through it). What is written is kept in a
+file of this machine until it is published.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,19 +1,36 @@
 """What runs leave for people to look at: artifacts, events, and the history on S3."""
 
 import re
+from base64 import b64decode
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
-from tests.e2e.stack import ROOT, Stack, eventually, read_json, record_sample, records, reports
+from tests.e2e.stack import (
+    ROOT,
+    Stack,
+    eventually,
+    read,
+    read_json,
+    record_sample,
+    records,
+    reports,
+)
 from tests.through_s3 import HEADER
 
 DIRTY_MONTH = "2025-03"
 GOOD = f"9876543210,{DIRTY_MONTH}-01,Charge,5,-20\n"
 BAD = f"9876543210,{DIRTY_MONTH}-02,Charge,5,n/a\n"
 GOLDEN = ROOT / "tests" / "golden"
+VPPS = [
+    "Brisbane Jacaranda VPP",
+    "Hunter Banksia VPP",
+    "Newcastle Ironbark VPP",
+    "Sydney Waratah VPP",
+]
 
 
 class Refused(NamedTuple):
@@ -67,7 +84,8 @@ def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str
         ("Newcastle Ironbark VPP", "457.44"),
         ("Sydney Waratah VPP", "241.97"),
     ):
-        assert re.search(rf"\| \[{vpp}\]\(http.+\) \| 1[789] \| {total} \|.+\| 1 \| first \|", text)
+        row = rf"\| {vpp} \| 1[789] \| {total} \|.+\| 1 \| first \| \[page\]\(http"
+        assert re.search(row, text)
     assert "9,596 rows in 6 files: 24 rejected" in text
     assert "137 unassigned" in text
     assert re.search(r"whose energy and tariff can be read \(1[0-9] of them\)", text)
@@ -81,13 +99,27 @@ def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str
         assert f"| {stage} | {record['stages_seconds'][stage]} |" in text
 
 
-def test_the_one_link_of_the_summary_leads_to_what_is_to_be_corrected(
+def test_the_summary_links_what_people_look_at_and_what_is_to_be_corrected(
     stack: Stack, settled: str
 ) -> None:
     [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
-    [(name, url)] = re.findall(r"\[([^]]+)\]\((http[^)]+)\)", summary["data"])
-    assert name == f"rejected/{MONTH}.csv"
-    assert len(stack.fetch(url).text.splitlines()) == 1 + 24
+    links = re.findall(r"\[([^]]+)\]\((http[^)]+)\)", summary["data"])
+    assert [name for name, _ in links] == [*["page"] * 4, "workbook", f"rejected/{MONTH}.csv"]
+    for vpp, (_, url) in zip(VPPS, links, strict=False):
+        assert f"<bdi>{vpp}</bdi></h1>" in stack.fetch(url).text
+        assert "X-Amz-Expires=604800" in url
+    assert stack.fetch(links[-2][1]).content == read(
+        stack.store(), f"results/workbooks/{MONTH}.xlsx"
+    )
+    assert len(stack.fetch(links[-1][1]).text.splitlines()) == 1 + 24
+
+
+def test_the_summarys_chart_is_a_picture(stack: Stack, settled: str) -> None:
+    [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
+    [data] = re.findall(r"!\[.+\]\(data:image/svg\+xml;base64,([\w+/=]+)\)", summary["data"])
+    chart = b64decode(data).decode()
+    assert ElementTree.fromstring(chart).tag.endswith("svg")
+    assert sorted(re.findall(r">(\w+ \w+ VPP)<", chart)) == VPPS
 
 
 def test_the_rejected_rows_are_a_table(stack: Stack, settled: str) -> None:

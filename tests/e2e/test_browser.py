@@ -104,4 +104,7 @@ def test_a_month_is_settled_from_the_form(page: Page, stack: Stack, settled: str
     page.go_back()
     page.get_by_text(first["id"][:8]).click()
     expect(row).to_contain_text("first")
+    chart = page.get_by_role("img", name="What each VPP and its sites receive")
+    expect(chart).to_be_visible()
+    assert chart.evaluate("e => e.naturalWidth") == 760
     picture(page, "summary.png", height=832)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from tasks.core.month import Month
 from tasks.core.report import Report
 from tasks.core.words import aud
 from tasks.pages.site_statement import SiteStatements
@@ -85,18 +84,17 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def links(stack: Stack, settled: str) -> dict[str, str]:
-    """Make all pages as an operator does; return a link to each kind."""
-    one = {"vpp": VPP, "month": MONTH, "nmi": NMI}
-    runs = [stack.run("make-statements", {"month": MONTH}), stack.run("site-statement", one)]
-    stack.completed(*runs)
-    index, site = (link_of(stack, run) for run in runs)
-    month, store = Month.parse(MONTH), stack.store()
-    of_vpp = f"statements/{month}/{VPP}/r1.html"
+    """Return a link to each kind of page, as people get them."""
+    site = stack.run("site-statement", {"vpp": VPP, "month": MONTH, "nmi": NMI})
+    stack.completed(site)
+    [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
+    [of_vpp] = re.findall(rf"\[page\]\((http[^)]+/{VPP}/[^)]+)\)", summary["data"])
+    store = stack.store()
     return {
-        "index": index,
-        "month": store.link("get_object", f"statements/{month}/index.html", 600),
-        "vpp": store.link("get_object", of_vpp, 600),
-        "site": site,
+        "index": store.link("get_object", "statements/index.html", 600),
+        "month": store.link("get_object", f"statements/{MONTH}/index.html", 600),
+        "vpp": of_vpp,
+        "site": link_of(stack, site),
     }
 
 

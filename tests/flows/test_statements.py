@@ -6,6 +6,7 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
+from flows.reports import download_report
 from flows.settle import settle_month
 from flows.statements import make_statements, site_statement
 from tests.flows.sample import lay_out, refusal, run
@@ -62,3 +63,23 @@ def test_what_is_not_there_is_refused(settled: Place) -> None:
         "nmi: site 6001000001 was no member of Test VPP One in 2025-09"
     )
     assert settled.objects() == before
+
+
+@pytest.mark.parametrize(
+    ("format", "begins"), [("json", b"{"), ("html", b"<!doctype html>"), ("xlsx", b"PK")]
+)
+def test_a_report_comes_in_each_format_and_for_as_long_as_people_need_it(
+    settled: Place, format: str, begins: bytes
+) -> None:
+    result = run(download_report, "Test VPP One", "2025-09", 1, format)
+    folder, hour = ("reports", 900) if format == "json" else ("statements", 604800)
+    assert result["key"] == f"{folder}/2025-09/test-vpp-one/r1.{format}"
+    assert f"X-Amz-Expires={hour}&" in result["url"]
+    assert httpx.get(result["url"]).content.startswith(begins)
+    made = settled.objects()
+    assert run(download_report, "Test VPP One", "2025-09", 0, format)["key"] in made
+    assert refusal(download_report, "Test VPP One", "2025-09", 2, format).startswith(
+        "reports/2025-09/test-vpp-one/r2.json is not published"
+        if format == "json"
+        else "revision 2 of test-vpp-one is not published for 2025-09 yet"
+    )

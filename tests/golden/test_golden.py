@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from tasks.core.run_record import SettledRunRecord, parse_run_record
+from tasks.core.run_record import SettledRunRecord
 from tasks.publication.run_records import read_run_records
 from tests.flows.sample import EVENTS, REGISTRY
 from tests.golden.__main__ import FOLDER, ROOT, demo_reports, schemas
@@ -50,24 +50,3 @@ def test_a_run_record_fits_its_schema_and_is_read_as_it_was_written() -> None:
     assert isinstance(record, SettledRunRecord)
     assert (record.rejected_rows, record.files[0]["rows"], record.settled_events) == (1, 3, 2)
     assert record.to_bytes() == found[0]
-
-
-def test_a_run_record_of_an_earlier_version_is_read() -> None:
-    """As version 0.1 wrote it: some fields were not there yet, and one is not there any more."""
-    old = {
-        "month": "2025-09",
-        "run_id": "1",
-        "started_by": "a call from Python",
-        "started": "2026-11-24T20:00:00+00:00",
-        "seconds": 1.0,
-        "outcome": "refused",
-        "reason": "2025-09 is not settled",
-        "something": "else",
-    }
-    record = parse_run_record(json.dumps(old).encode())
-    assert not isinstance(record, SettledRunRecord)
-    assert (record.outcome, record.reason, record.reports) == (
-        "refused",
-        "2025-09 is not settled",
-        None,
-    )

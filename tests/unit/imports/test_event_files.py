@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from itertools import product
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -20,9 +19,10 @@ import pytest
 from tasks.core.settings import Settings
 from tasks.imports import event_rows
 from tasks.imports.catalog import add_to_catalog, list_inbox, read_catalog
-from tasks.imports.event_rows import ENERGY, REASONS, TARIFF
+from tasks.imports.event_rows import REASONS
 from tasks.imports.inbox_files import group_objects, import_objects
 from tasks.io.object_store import ObjectStore
+from tests.unit.imports.test_event_rows import VALUES
 
 try:
     from compression.zstd import compress as zstd  # type: ignore[import-not-found]
@@ -213,142 +213,6 @@ FILES = [
     ),
 ]
 
-# What is in a field, and the value that it is read as, or the reason why it is not.
-ENERGIES = [
-    ("0", "0"),
-    ("1.123456", "1.123456"),
-    ("1.1234567", "energy"),
-    ("1.1234560", "energy"),
-    (".5", "0.5"),
-    ("5.", "5"),
-    (".", "energy"),
-    (" 5 ", "5"),
-    ("\t5\u00a0", "5"),
-    ("+5", "5"),
-    ("+ 5", "energy"),
-    ("-0", "0"),
-    ("-0.000000", "0"),
-    ("-1", "energy_negative"),
-    ("-0.000001", "energy_negative"),
-    ("000000007", "7"),
-    ("999999.5", "999999.5"),
-    ("999999999.999999", "999999999.999999"),
-    ("1000000000", "energy"),
-    ("-1000000000", "energy"),
-    ("NaN", "energy"),
-    ("inf", "energy"),
-    ("-Infinity", "energy"),
-    ("1e3", "energy"),
-    ("1E-3", "energy"),
-    ('"1,234.5"', "energy"),
-    ("1,234.5", "fields"),
-    ("1 234.5", "energy"),
-    ("1_000", "energy"),
-    ("0x10", "energy"),
-    ("5 kWh", "energy"),
-    ("n/a", "energy"),
-    ("\u0665", "energy"),  # Arabic-Indic 5
-    ("\uff15", "energy"),  # fullwidth 5
-]
-TARIFFS = [
-    ("0", "0"),
-    ("-3.5", "-3.5"),
-    ("-.5", "-0.5"),
-    ("-5.", "-5"),
-    ("+.5", "0.5"),
-    ("-0", "0"),
-    ("0.000001", "0.000001"),
-    ("2.1234567", "tariff"),
-    ("999999.999999", "999999.999999"),
-    ("-999999.999999", "-999999.999999"),
-    ("1000000", "tariff"),
-    ("-1000000", "tariff"),
-    ("0000007", "tariff"),
-    ("NaN", "tariff"),
-    ("-inf", "tariff"),
-    ("1e3", "tariff"),
-    ('"1,000"', "tariff"),
-    ("--5", "tariff"),
-    ("\u22125", "tariff"),  # a minus sign that is no hyphen
-    ("\u0665", "tariff"),
-    ("19.25c", "tariff"),
-]
-NMIS = [
-    ("9999999999", "9999999999"),  # valid; whether anybody registered it is not asked here
-    ("QAAAVZZZZZ", "QAAAVZZZZZ"),
-    ("qaaavzzzzz", "QAAAVZZZZZ"),
-    (" 6001000001 ", "6001000001"),
-    ("20019857328", "2001985732"),
-    ("qaaavzzzzz3", "QAAAVZZZZZ"),
-    ("NBBBX111100", "NBBBX11110"),
-    ("20019857327", "nmi_check_digit"),
-    ("NBBBX111109", "nmi_check_digit"),
-    ("2001985732A", "nmi"),
-    ("600100000O", "nmi"),
-    ("600100000I", "nmi"),
-    ("600100000o", "nmi"),
-    ("600100001", "nmi"),
-    ("600100000123", "nmi"),
-    ("60010 0001", "nmi"),
-    ("6001-00001", "nmi"),
-    ("600100000\u0661", "nmi"),  # Arabic-Indic 1
-    ("2001985732\u0668", "nmi"),
-    ("60010000\u00df", "nmi"),  # upper case would make it SS
-    ("600100000\u017f", "nmi"),  # and this S
-]
-DATES = [
-    ("2025-09-30", "2025-09-30"),
-    ("2024-02-29", "2024-02-29"),
-    (" 2025-09-30 ", "2025-09-30"),
-    # Without an offset a date-time is market time.
-    ("2025-09-30T00:00", "2025-09-30"),
-    ("2025-09-30 23:55", "2025-09-30"),
-    ("2025-09-30T23:59:59", "2025-09-30"),
-    ("2025-09-30 23:59:59.999999999", "2025-09-30"),
-    ('"2025-09-30T23:59:59,5"', "2025-09-30"),
-    # With one it is brought to market time, UTC+10.
-    ("2025-09-30T13:59:59Z", "2025-09-30"),
-    ("2025-09-30T14:00:00Z", "2025-10-01"),
-    ("2025-09-30 14:00Z", "2025-10-01"),
-    ("2025-09-30T13:59:59.999Z", "2025-09-30"),
-    ("2025-12-31T14:00:00.000Z", "2026-01-01"),
-    ("2025-09-30T23:59:59+10:00", "2025-09-30"),
-    ("2025-10-01T00:00:00+1000", "2025-10-01"),
-    ("2025-10-01T00:59:59+11:00", "2025-09-30"),
-    ("2025-10-01T00:29+10:30", "2025-09-30"),
-    ("2025-09-30T08:59:59-05:00", "2025-09-30"),
-    ("2025-09-30T09:00:00-05:00", "2025-10-01"),
-    ("2025-09-30T09:00:00-0500", "2025-10-01"),
-    ("2024-02-28T15:00Z", "2024-02-29"),
-    ("2025-09-31", "date"),
-    ("2025-02-29", "date"),
-    ("2025-09-31T10:00:00Z", "date"),
-    ("2025-13-01", "date"),
-    ("2025-00-10", "date"),
-    ("2025-9-1", "date"),
-    ("20250901", "date"),
-    ("30/09/2025", "date"),
-    ("09/30/2025", "date"),
-    ("30-09-2025", "date"),
-    ("1759233600", "date"),
-    ("2025-09-30T24:00", "date"),
-    ("2025-09-30T24:00:00Z", "date"),
-    ("2025-09-30T25:00", "date"),
-    ("2025-09-30T23:60", "date"),
-    ("2025-09-30T23:59:60", "date"),
-    ("2025-09-30T", "date"),
-    ("2025-09-30T10", "date"),
-    ("2025-09-30T10:00 AM", "date"),
-    ("2025-09-30T10:00:00+25:00", "date"),
-    ("2025-09-30 AEST", "date"),
-    ("-2025-09-30", "date"),
-    ("yesterday", "date"),
-    ("\u0662\u0660\u0662\u0665-09-30", "date"),  # Arabic-Indic 2025
-    # Years that Python's dates do not have: such a day could be stored, but never read again.
-    ("0000-01-01", "date"),
-    ("9999-12-31T23:00:00-05:00", "date"),
-]
-
 
 def _field_cases(field: str, table: Iterable[tuple[str, str]]) -> list[Case]:
     cases = []
@@ -364,12 +228,7 @@ def _field_cases(field: str, table: Iterable[tuple[str, str]]) -> list[Case]:
     return cases
 
 
-FIELDS = {
-    "nmi": _field_cases("nmi", NMIS),
-    "day": _field_cases("day", DATES),
-    "energy": _field_cases("energy", ENERGIES),
-    "tariff": _field_cases("tariff", TARIFFS),
-}
+FIELDS = {field: _field_cases(field, table) for field, table in VALUES.items()}
 
 
 class Import(NamedTuple):
@@ -452,27 +311,6 @@ def import_together(store: ObjectStore, cases: list[Case]) -> None:
 @pytest.mark.parametrize("case", FILES, ids=lambda case: case.name)
 def test_every_row_is_imported_or_rejected(store: ObjectStore, case: Case) -> None:
     check(case, import_files(store, {"a.csv": case.data}), "events/a.csv")
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_every_value_is_read_exactly_or_rejected(store: ObjectStore, field: str) -> None:
-    import_together(store, FIELDS[field])
-
-
-@pytest.mark.parametrize("has_good_rows", [False, True])
-@pytest.mark.parametrize("field", FIELDS)
-def test_it_is_also_where_the_values_stand_in_one_file(
-    store: ObjectStore, field: str, has_good_rows: bool
-) -> None:
-    """What is careful only where it must be is so for each row, whatever is around it."""
-    cases = [good("", HEADER + GOOD, event()) for _ in range(1000 * has_good_rows)] + FIELDS[field]
-    rejected: Counter[str] = Counter()
-    for case in cases:
-        rejected.update(case.rejected)
-    data = HEADER.encode() + b"".join(case.data.removeprefix(HEADER.encode()) for case in cases)
-    events = [event for case in cases for event in case.events or []]
-    whole = Case(field, data, len(events), dict(rejected), None, events)
-    check(whole, import_files(store, {"a.csv": data}), "events/a.csv")
 
 
 def test_no_file_of_a_group_harms_another(store: ObjectStore) -> None:
@@ -612,16 +450,6 @@ def test_imports_at_the_same_time_do_not_wait_for_each_other(store: ObjectStore)
     pool.shutdown()
 
 
-def test_objects_are_grouped_by_size(store: ObjectStore) -> None:
-    put(store, {"a.csv": b"", "b.csv": b"x" * (5 << 20), "c.csv": b"x", "notes.txt": b""})
-    assert [
-        [version.key for version in group] for group in group_objects(list_inbox(store).versions)
-    ] == [
-        ["events/b.csv"],
-        ["events/a.csv", "events/c.csv"],
-    ]
-
-
 def test_importing_twice_gives_the_same_bytes(store: ObjectStore) -> None:
     """Also of 50,000 rows, which several threads parse and sum."""
     data = random_file(1, 50_000)
@@ -636,31 +464,6 @@ def test_importing_twice_gives_the_same_bytes(store: ObjectStore) -> None:
         rows = sum(1 for line in data.splitlines()[1:] if line.strip(b","))
         assert catalog["rows"][0] == rows
     assert written[0] == written[1]
-
-
-@pytest.mark.parametrize(("dtype", "whole_digits"), [(ENERGY, 9), (TARIFF, 6)])
-def test_short_decimals_need_no_regex(dtype: pl.Decimal, whole_digits: int) -> None:
-    """In few characters without an e, what Polars casts is just what is a plain decimal."""
-    plain = rf"^[+-]?([0-9]{{1,{whole_digits}}}(\.[0-9]{{0,6}})?|\.[0-9]{{1,6}})$"
-    alphabets = {4: "07.+- _,'x\t\u0665NaInf", 6: "07.+-", 7: "07.-"}
-    for length, alphabet in alphabets.items():
-        if length > whole_digits:
-            continue
-        texts = pl.Series(["".join(text) for text in product(alphabet, repeat=length)])
-        is_number = texts.cast(dtype, strict=False).is_not_null()
-        assert texts.filter(is_number != texts.str.contains(plain)).to_list() == []
-
-
-def test_long_runs_of_a_date_are_read_like_single_ones(store: ObjectStore) -> None:
-    dates = ["2025-09-01", "2025-09-31", "2025-09-01T14:00Z", "", "2025-09-01"]
-    data = HEADER + "".join(row(day=day) * 500 for day in dates)
-    imported = import_files(store, {"a.csv": data.encode()})
-    days = imported.events.sort("line")["day"].to_list()
-    assert days == [date(2025, 9, 1)] * 500 + [date(2025, 9, 2)] * 500 + [date(2025, 9, 1)] * 500
-    assert Counter(entry["reason"] for entry in imported.rejected) == {
-        "date": 500,
-        "missing": 500,
-    }
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
@@ -845,37 +648,3 @@ def test_an_unforeseen_error_takes_no_other_file_with_it(
         "an unforeseen error, ValueError: not enough values to unpack; please report it with the "
         "file, and replace or delete it meanwhile",
     ]
-
-
-MOMENTS = {
-    "2025-09-01": (1, None),
-    "2025-09-01T00:00": (1, 0),
-    "2025-09-01 23:59:59": (1, 86399),
-    "2025-09-01T14:00:00Z": (2, 0),
-    "2025-09-01T06:00+10": (None, None),
-    "2025-09-01T06:00+10:00": (1, 21600),
-    "2025-09-01T06:00:30.5-1000": (2, 7230),
-}
-
-
-def test_the_moment_of_an_event_is_read_with_its_day(store: ObjectStore) -> None:
-    text = HEADER + "".join(row(day=moment) for moment in MOMENTS)
-    events = import_files(store, {"a.csv": text.encode()}).events
-    assert events.select(pl.col("day").dt.day(), "second").rows() == [
-        moment for moment in MOMENTS.values() if moment[0]
-    ]
-
-
-def test_the_end_of_an_interval_at_midnight_belongs_to_the_day_before(store: ObjectStore) -> None:
-    header = HEADER.replace("DATE", "interval_end")
-    ends = ("2025-09-01T00:05", "2025-09-02T00:00", "2025-09-01T14:00:00Z", "2025-09-01")
-    files = {"a.csv": header + "".join(row(day=end) for end in ends), "b.csv": HEADER + GOOD}
-    imported = import_files(store, {name: text.encode() for name, text in files.items()})
-    events = imported.events_of("events/a.csv")
-    assert events.select(pl.col("day").dt.day(), "second").rows() == [
-        (1, 300),
-        (1, 86400),
-        (1, 86400),
-    ]
-    assert imported.catalog["events/a.csv"]["rejected"] == [{"reason": "interval_end", "rows": 1}]
-    assert imported.catalog["events/a.csv"]["ignored_columns"] == ""

@@ -1,6 +1,5 @@
 """S3 over a network that fails, and the writes that only one of many may win."""
 
-import os
 import random
 import struct
 import threading
@@ -19,7 +18,6 @@ import pytest
 
 from tasks.core.errors import ChangedMeanwhile, LostRace, Refused, Unreachable
 from tasks.core.settings import Settings
-from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import CHUNK_BYTES, ObjectStore
 
 BIG = random.Random(1).randbytes(5 * CHUNK_BYTES // 2)
@@ -333,16 +331,3 @@ def test_a_missing_bucket_is_said_in_a_sentence(
     with pytest.raises(Refused, match="there is no bucket 'not-made-yet'; make it, or set VPP_BUC"):
         request_(store)
     store.client.close()
-
-
-def test_the_embedded_s3_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://example.invalid")
-    monkeypatch.delenv("AWS_REGION", raising=False)
-    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED", raising=False)
-    before = dict(os.environ)
-    with embedded_s3() as endpoint:
-        assert os.environ["AWS_ENDPOINT_URL_S3"] == endpoint
-        store = ObjectStore(Settings())
-        store.write("key", b"text")
-        store.client.close()
-    assert dict(os.environ) == before

@@ -5,6 +5,7 @@ import io
 import re
 from decimal import Decimal
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from zipfile import ZipFile
 
 import duckdb
@@ -12,6 +13,7 @@ import polars as pl
 
 from tasks.core.month import Month
 from tasks.core.report import Report
+from tasks.io.object_store import ObjectStore
 from tasks.pages import results
 from tasks.pages.payments import payments
 from tasks.pages.workbook import workbook
@@ -37,6 +39,25 @@ def sheets(data: bytes) -> str:
 
 def test_the_data_dictionary_is_in_step() -> None:
     assert (ROOT / "data" / "results.md").read_text() == results.dictionary()
+
+
+def test_a_files_metadata_says_what_its_columns_are(store: ObjectStore) -> None:
+    for table in results.TABLES:
+        rows = pl.DataFrame(schema=table.schema)
+        found = store.read(results.put_table(store, table, MONTH, rows))
+        assert found is not None
+        with NamedTemporaryFile(suffix=".parquet") as file:
+            file.write(found[0])
+            file.flush()
+            query = f"select decode(key), decode(value) from parquet_kv_metadata('{file.name}')"
+            said = dict(duckdb.execute(query).fetchall())
+        assert said.items() >= table.comments.items()
+        text = results.dictionary()
+        for column in table.columns:
+            assert column.name in said
+            assert f"| {column.unit} | {column.meaning} |" in text
+            amounts = (pl.Decimal(18, 2), pl.Decimal(18, 6), pl.Decimal(31, 12))
+            assert bool(column.unit) == (column.type in amounts)
 
 
 def test_tables_have_the_reports_numbers_exactly(reports: list[Report]) -> None:

@@ -335,3 +335,19 @@ def test_sixths_are_rounded_to_a_cent_halves_away_from_zero(
     )
     [report] = reports_of(place.settle("2026-03"))
     assert report.totals.total_revenue == Decimal(cents) / 100
+
+
+def test_a_replaced_file_without_other_readings_or_prices_revises_nothing(place: Place) -> None:
+    place.publish("2026-03")
+    before = place.report("2026-03", "one")
+    unknown = nem12(nmi="2001000009").split("\n", 1)[1]  # of a site in no VPP
+    place.put_text("meter-data/a.csv", nem12().removesuffix("900\n") + unknown)
+    place.put_text("prices/a.csv", prices().replace("12:00:00\nC,", "12:00:01\nC,"))
+    [report] = place.publish("2026-03")
+    assert (report.outcome, report.revision) == ("unchanged", 1)
+    assert place.report("2026-03", "one") == before
+
+    # Another quality of the same values is something else that the site was settled from.
+    place.put_text("meter-data/a.csv", nem12(quality="F14"))
+    [report] = place.publish("2026-03")
+    assert (report.outcome, report.revision) == ("published", 2)
