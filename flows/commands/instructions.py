@@ -37,6 +37,7 @@ from uuid import uuid4
 
 from flows import story
 from tasks.core import keys
+from tasks.core.change_fields import shown
 from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month

@@ -6,18 +6,20 @@ With --write, `RESULTS.md` beside this file gets the tables of what was run.
 """
 
 import argparse
+import io
 import logging
 import os
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date
+from contextlib import redirect_stderr
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
 from tasks.io.embedded_s3 import embedded_s3
-from tests.torture import bombs, failures
+from tests.torture import bombs, failures, fuzz, texts
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 Table = Iterator[str]  # lines of Markdown; the first are its head
@@ -85,6 +87,35 @@ def _bombs(_: str) -> Table:
         _say_wrong(found.wrong)
 
 
+def _fuzz(_: str) -> Table:
+    yield _row("kind", "files", "failed or refused by a sentence", "rows", "wrong", "memory, MB")
+    yield "|---|--:|--:|--:|--:|--:|"
+    for kind in fuzz.SEEDS:
+        with redirect_stderr(io.StringIO()):  # what the line program says
+            found = fuzz.fuzz(kind, files=2000, seed=14)
+        yield _row(
+            kind,
+            f"{found.files:,}",
+            f"{found.failed:,}",
+            f"{found.rows:,}",
+            len(found.wrong),
+            found.peak_mb,
+        )
+        _say_wrong(found.wrong)
+
+
+def _texts(_: str) -> Table:
+    places, refused, taken = texts.torture()
+    yield f"Texts that are refused where they enter: {refused}, taken all the same: {len(taken)}."
+    yield ""
+    yield _row("place", "hostile texts shown", "leaks")
+    yield "|---|--:|--:|"
+    for name, found in places.items():
+        yield _row(name, found.texts, len(found.leaks))
+        _say_wrong(found.leaks)
+    _say_wrong(taken)
+
+
 def _say_wrong(sentences: "Iterator[str] | list[str]") -> None:
     for sentence in sentences:
         print(f"WRONG: {sentence}", file=sys.stderr, flush=True)
@@ -95,6 +126,8 @@ _WRONG: list[str] = []
 _TABLES: dict[str, tuple[str, Callable[[str], Table]]] = {
     "bombs": ("Objects that are huge once unpacked", _bombs),
     "failures": ("Faults, kills and races", _failures),
+    "fuzz": ("Fuzzed files", _fuzz),
+    "texts": ("Hostile texts", _texts),
 }
 
 
@@ -112,7 +145,8 @@ def main() -> int:
             lines = list(table(endpoint))
             how = (
                 f"`python -m tests.torture {name}`, {monotonic() - started:,.0f} s, "
-                f"{os.cpu_count()} cores, Python {platform.python_version()}, {date.today()}."
+                f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+                f"{datetime.now(UTC):%Y-%m-%d}."
             )
             text = "\n".join([f"## {title}", "", how, "", *lines, ""])
             print(text, flush=True)

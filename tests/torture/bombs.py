@@ -206,19 +206,19 @@ def _import(bomb: Bomb, size: int) -> Imported:
         check=False,
     )
     seconds = monotonic() - started
-    wrong = []
+    peak, files, wrong = 0, dict[str, str](), []
     if process.returncode:
-        found = {"peak_mb": 0, "files": {}}
         wrong.append(f"{bomb.name}: the import ended with {process.stderr[-300:]}")
     else:
-        found = json.loads(process.stdout)
-    if found["peak_mb"] >= MOST_MB:
-        wrong.append(f"{bomb.name}: {found['peak_mb']} MB")
-    if found["files"].get(GOOD_KEY) != "1 row":
-        wrong.append(f"{bomb.name}: the good file became {found['files'].get(GOOD_KEY)}")
-    became = str(found["files"].get(bomb.key))
+        said = json.loads(process.stdout)
+        peak, files = said["peak_mb"], said["files"]
+    if peak >= MOST_MB:
+        wrong.append(f"{bomb.name}: {peak} MB")
+    if files.get(GOOD_KEY) != "1 row":
+        wrong.append(f"{bomb.name}: the good file became {files.get(GOOD_KEY)}")
+    became = str(files.get(bomb.key))
     place.store.delete(bomb.key)
-    return Imported(bomb.name, len(data), size, found["peak_mb"], seconds, became, wrong)
+    return Imported(bomb.name, len(data), size, peak, seconds, became, wrong)
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ from tests.through_s3 import Place
 from tests.torture import month
 from tests.torture.network import Network
 
-_IN_TURN = Lock()  # reruns in this process, whose temporary folder is set for each
+_TEMPORARY = tempfile.gettempdir()
+_IN_TURN = Lock()  # settlements in this process, whose temporary folder is set for some
 
 
 @dataclass
@@ -183,8 +184,9 @@ def kill(endpoint: str, expected: Expected, name: str, kills: list[Kill]) -> Res
 def _kill(endpoint: str, expected: Expected, name: str, moment: Kill) -> Result:
     result = Result(f"{name}, {moment}")
     wanted = expected.second if moment.is_second else expected.first
-    place = _place_to_settle(moment.is_second)
-    with TemporaryDirectory() as folder, Network(endpoint) as network:
+    with _IN_TURN:
+        place = _place_to_settle(moment.is_second)
+    with TemporaryDirectory(dir=_TEMPORARY) as folder, Network(endpoint) as network:
         process = month.start(place.settings.prefix, network.url, Path(folder))
 
         def end(number: int, request: str, is_done: bool) -> None:

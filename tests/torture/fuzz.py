@@ -5,6 +5,7 @@ blank; nothing else may happen. Registry files and lines of the line program are
 `corpus/` has what ever broke; a file's folder there says what kind it is.
 """
 
+import csv
 import gzip
 import io
 import random
@@ -186,7 +187,7 @@ def _take_lines(data: bytes) -> int:
 
 def _import(outcome: Outcome, made: list[bytes], draw: random.Random | None) -> None:
     place = Place()
-    contents = {}
+    contents: dict[str, bytes | None] = {}
     for number, data in enumerate(made):
         name, stored = f"{outcome.kind}/{number}.csv", data
         if draw:
@@ -196,9 +197,9 @@ def _import(outcome: Outcome, made: list[bytes], draw: random.Random | None) -> 
     inbox, _ = import_new_files(place.store)
     outcome.files += len(made)
     for file in inbox.files.iter_rows(named=True):
-        data = contents[file["key"]]
-        for sentence in _wrong(place, outcome.kind, file, data):
-            outcome.wrong.append(f"{sentence}: {file['key']} {(data or b'')!r}")
+        content = contents[file["key"]]
+        for sentence in _wrong(place, outcome.kind, file, content):
+            outcome.wrong.append(f"{sentence}: {file['key']} {content!r}")
         outcome.failed += file["failed"] is not None
         outcome.rows += file["rows"] or 0
 
@@ -253,5 +254,15 @@ def _rows_in(kind: str, data: bytes) -> int:
     if kind == "events":
         return len([line for line in lines[1:] if re.sub(r'[\s,"]', "", line)])
     if re.match(r'[\s"]*[CID]["\s]*(,|$)', filled[0], re.IGNORECASE):
-        return sum(not re.match(r'[\s"]*[CI]["\s]*(,|$)', line, re.IGNORECASE) for line in filled)
+        others = [
+            line for line in filled if re.match(r'[\s"]*[CI]["\s]*(,|$)', line, re.IGNORECASE)
+        ]
+        return len(filled) - sum(map(_is_quoted_well, others))
     return len(filled) - 1
+
+
+def _is_quoted_well(line: str) -> bool:
+    try:
+        return bool(next(csv.reader([line], strict=True)))
+    except csv.Error:
+        return line.lstrip(' "')[:1].upper() == "C"  # which counts nothing
