@@ -22,7 +22,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
-from tasks.runs import summary
+from tasks.runs import summary, telemetry
 from tasks.runs.run import Run, user_and_machine
 from tasks.runs.stage import run_logger
 
@@ -139,6 +139,7 @@ def settlement_run(
         with run.recorded(), _one_at_a_time(month):
             yield run
     finally:
+        telemetry.count_settlement(run.record_now())
         summary.announce_settlement(run)
 
 

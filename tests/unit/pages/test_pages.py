@@ -9,16 +9,13 @@ from html.parser import HTMLParser
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 from zipfile import ZipFile
 
 import pytest
 
-from tasks.core.difference import Cause
-from tasks.core.errors import Refused
 from tasks.core.report import Report
 from tasks.core.words import aud
-from tasks.pages.site_statement import REASONS, SiteStatements
+from tasks.pages.site_statement import SiteStatements
 from tasks.pages.sources import Source
 from tasks.pages.vpp_statement import vpp_statement
 from tests.e2e.stack import required
@@ -148,10 +145,6 @@ def test_the_completeness_of_meter_data_is_shown_where_a_report_has_it(
     assert b"Completeness" not in pages(source(reports[0]))["vpp"]
 
 
-def test_every_cause_of_a_revision_is_said_in_a_home_owners_words() -> None:
-    assert set(REASONS) == set(get_args(Cause.model_fields["cause"].annotation))
-
-
 def test_pages_have_the_same_bytes_each_time(reports: list[Report]) -> None:
     of = big_source(reports[0], 20)
     assert pages(of) == pages(of)
@@ -169,15 +162,6 @@ def test_a_pdf_is_tagged_and_has_the_same_bytes_whatever_names_are_in_it(
         assert made.startswith(b"%PDF-")
         assert b"/StructTreeRoot" in made or b"/ObjStm" in made
         assert made == of.page(nmi, "pdf")
-
-
-def test_without_typst_a_pdf_is_refused_in_a_sentence(
-    reports: list[Report], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "typst", None)
-    nmi = next(iter(reports[0].sites))
-    with pytest.raises(Refused, match=r"PDF needs typst, .* pip install '\.\[pdf\]'"):
-        SiteStatements(source(reports[0])).page(nmi, "pdf")
 
 
 def test_a_vpp_of_ten_thousand_sites_is_one_page(reports: list[Report]) -> None:
