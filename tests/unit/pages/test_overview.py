@@ -42,9 +42,16 @@ def test_pages_are_current_if_they_show_the_last_revision_of_each_vpp(
     assert not replace(entry, rows=None).are_pages_current
     assert not replace(entry, rows=vpp_months(reports[1:])).are_pages_current
     vpp, revisions = next(iter(of_month.revisions.items()))
-    later = {**revisions, 2: Revision(digest="other", run_record="runs/2")}
-    changed = of_month.model_copy(update={"revisions": {**of_month.revisions, vpp: later}})
-    assert not replace(entry, record=changed).are_pages_current
+    other = Revision(digest="other", run_record="runs/2")
+    for later in ({**revisions, 2: other}, {1: other}):
+        changed = of_month.model_copy(update={"revisions": {**of_month.revisions, vpp: later}})
+        assert not replace(entry, record=changed).are_pages_current
+    # The second revision is what is shown.
+    second = of_month.model_copy(
+        update={"revisions": {**of_month.revisions, vpp: {1: other, 2: revisions[1]}}}
+    )
+    shown = vpp_months([reports[0].revised(2), *reports[1:]])
+    assert replace(entry, record=second, rows=shown).are_pages_current
 
 
 def test_a_month_has_its_sums_or_none(reports: list[Report]) -> None:

@@ -61,7 +61,8 @@ def test_reports_are_in_the_order_of_ids_and_named_by_either(
     tables: duckdb.DuckDBPyConnection,
 ) -> None:
     assert ids(tables) == ["a", "b", "empty"]
-    assert ids(tables, "b", " ZEBRA ", "a", "B") == ["a", "b"]
+    assert ids(tables, "empty", "b", " ZEBRA ", "a", "B") == ["a", "b", "empty"]
+    assert ids(tables, "b", "zebra") == ["a", "b"]
     with pytest.raises(Refused) as refused:
         ids(tables, "a", "c", "Zebras")
     assert str(refused.value) == (
