@@ -11,5 +11,7 @@ select
 from unassigned
 qualify
     is_known
-    or row_number() over (partition by is_known order by energy_kwh desc, nmi asc) <= $most
+    or row_number()
+        over (partition by is_known order by energy_kwh desc, nmi asc)
+    <= $most
 order by nmi
