@@ -20,10 +20,10 @@ by imports/member_files.py, with imports/nem12.py and imports/aemo_prices.py.
 
 The way of one event's cents, from the CSV to the report:
 
-    imports/spool.py            the object's bytes, to lines whose origin is known
+    imports/spool.py            the object's bytes, to blocks of lines whose origin is known
     imports/event_rows.py       a line, to an event: energy in kWh, tariff in cents per kWh
-    imports/event_files.py      events to events.parquet, and their exact sums of a day
-                                (sql/events/daily.sql) to daily.parquet
+    imports/event_files.py      block by block: events to events.parquet,
+    imports/daily_sums.py       and their exact sums of a day to daily.parquet
     settlement/inputs.py        does its file count for the month?
     settlement/rejected_rows.py what of it is rejected, and which events count in its place
     settlement/overlaps.py      does the event stand in another file, too?

@@ -286,7 +286,12 @@ class SettlementFacts(InputFacts):
     )
     settled_events: int
     unassigned_events: int
-    unassigned: list[UnassignedSite]
+    unassigned: list[UnassignedSite] = Field(
+        description="All of them that the registry has, and of the others those with most energy."
+    )
+    unassigned_sites: int = Field(
+        default=0, description="How many there are; 0: all are listed, as they once were."
+    )
     meter_files: list[SettledFile] = []
     price_files: list[SettledFile] = []
     readings: ReadingCounts | None = Field(
@@ -304,6 +309,11 @@ class SettlementFacts(InputFacts):
 
 class SettledRunRecord(SettlementFacts, RunRecord):
     """What a run records that got as far as a settlement."""
+
+    @property
+    def unlisted_sites(self) -> int:
+        """Return how many unassigned sites are not listed."""
+        return max(0, self.unassigned_sites - len(self.unassigned))
 
 
 AnyRunRecord = SettledRunRecord | RunRecord

@@ -8,6 +8,7 @@ a list of rejected rows, one that is as it was is still open: neither an event n
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 from typing import cast
 
 import polars as pl
@@ -15,8 +16,8 @@ import polars as pl
 from tasks.core.errors import Unreadable
 from tasks.core.nmi import NMI_PATTERN, canonical_nmi
 from tasks.imports.rejected_id import is_still_open
-from tasks.imports.scan import OVERFLOW, origins, scan_fields, scan_lines, text_columns
-from tasks.imports.spool import COLUMNS, EVENT_ID, INTERVAL_END, REJECTED_ID, SpoolFile
+from tasks.imports.scan import origins, read_fields, read_lines
+from tasks.imports.spool import COLUMNS, EVENT_ID, INTERVAL_END, REJECTED_ID, Block
 
 # Why a row is rejected. A row with several faults is counted under the first.
 REASONS = {
@@ -58,14 +59,18 @@ NO_EVENTS = pl.DataFrame(
 )
 NO_FAULTS = pl.DataFrame(
     schema={
-        "file": pl.Int32,
-        "row": pl.UInt32,
         "source": pl.Int32,
-        "line": pl.UInt32,
         "day": pl.Date,
         "reason": pl.String,
     }
 )
+
+_NO_ROWS = pl.DataFrame(schema={**NO_FAULTS.schema, "line": pl.UInt32, "row": pl.String})
+_IS_GOOD = pl.all_horizontal(
+    ~pl.col("is_long"),
+    pl.col("energy_kwh") >= 0,
+    pl.col("nmi", "day", "is_discharge", "tariff_cents_per_kwh").is_not_null(),
+).fill_null(False)
 
 # Of ASCII letters alone: upper-casing would make an S of some others.
 _NMI_IN_ANY_CASE = "^[0-9A-HJ-NP-Za-hj-np-z]{10}[0-9]?$"
@@ -73,10 +78,9 @@ _NMI_IN_ANY_CASE = "^[0-9A-HJ-NP-Za-hj-np-z]{10}[0-9]?$"
 
 @dataclass
 class Faults:
-    """The rows of an import that are no events, added by several threads, so in no order.
+    """The rows of an import that are no events: `found` has those that are rejected or open.
 
-    `found` has those that are rejected or open, as NO_FAULTS has them; `blank` lines are counted.
-    Of a file of another format, with over `most` of them, not all are kept.
+    Of them as NO_FAULTS has them; `blank` lines are counted.
     """
 
     most: int
@@ -84,21 +88,22 @@ class Faults:
     kept: int = 0
     blank: int = 0
 
-    @property
-    def are_too_many(self) -> bool:
-        return self.kept > self.most or self.blank > _MOST_BLANK
-
     def add(self, bad: pl.DataFrame) -> None:
-        """Add rows, as NO_FAULTS has them."""
-        kept = bad.filter(pl.col("reason") != BLANK)
+        """Add rows.
+
+        Raises:
+            Unreadable: they are too many.
+        """
+        kept = bad.filter(pl.col("reason") != BLANK).select(NO_FAULTS.columns)
         self.blank += bad.height - kept.height
         self.kept += kept.height
-        self.found.append(kept.head(self.most + 1))
+        self.found.append(kept)
+        if self.blank > _MOST_BLANK:
+            raise Unreadable(f"more than {_MOST_BLANK:,} of its rows are blank; export it again")
+        if self.kept > self.most:
+            raise Unreadable(self._another_format())
 
-    def another_format(self) -> str:
-        """Say what is wrong with a file that has too many."""
-        if self.kept <= self.most:
-            return f"more than {_MOST_BLANK:,} of its rows are blank; export it again"
+    def _another_format(self) -> str:
         reasons = pl.concat(self.found)["reason"]
         [most] = reasons.mode().sort().head(1)
         why = "they are as they were when they were rejected" if most == OPEN else REASONS[most]
@@ -108,50 +113,72 @@ class Faults:
         )
 
 
-def good_rows(file: SpoolFile, number: int, timezone: str, faults: Faults) -> pl.LazyFrame:
-    """Scan the good rows of one spool file; the faulty ones are added to `faults` on the way."""
-    columns = text_columns(file)
-    long_rows = _long_rows(file, faults.most)
-    origin = origins(file)
-    moments = _market_moments(timezone, is_interval_end=INTERVAL_END in file.columns)
-    is_good = pl.all_horizontal(
-        ~pl.col("is_long"),
-        pl.col("energy_kwh") >= 0,
-        pl.col("nmi", "day", "is_discharge", "tariff_cents_per_kwh").is_not_null(),
-    ).fill_null(False)
+class Sites:
+    """The sites that the NMIs of an import name; each text is read once, and has a number.
 
-    def good(batch: pl.DataFrame) -> pl.DataFrame:
-        if faults.are_too_many:
-            raise Unreadable(faults.another_format())  # ends the pass, as one of Polars' errors
-        source, line = origin(batch["row"])
-        day, second = moments(batch["text_date"])
-        typed = batch.with_columns(
-            _are_long(batch, long_rows).alias("is_long"),
-            source.alias("source"),
-            line.alias("line"),
-            read_sites(batch["text_nmi"]).alias("nmi"),
-            day.alias("day"),
-            second.alias("second"),
-            _are_discharges(batch["text_event_type"]).alias("is_discharge"),
-            _decimals(batch["text_energy"], ENERGY).alias("energy_kwh"),
-            _decimals(batch["text_tariff"], TARIFF).alias("tariff_cents_per_kwh"),
-            _identity(columns, EVENT_ID).alias("event_id"),
-            _identity(columns, REJECTED_ID).alias("rejected_id"),
-        )
-        are_good = typed.select(is_good).to_series()
-        if not are_good.all():
-            bad = typed.filter(~are_good).with_columns(
-                pl.lit(number, pl.Int32).alias("file"), _reason(file, columns).alias("reason")
-            )
-            if REJECTED_ID in file.columns:
-                bad = bad.with_columns(_open_or(bad))
-            faults.add(bad.select(NO_FAULTS.columns))
-            typed = typed.filter(are_good)
-        return typed.select(NO_EVENTS.columns)
+    `nmis` has for each number the site's 10 characters, or null where the text is no NMI.
+    """
 
-    # One call with all columns: Polars' own work in it is parallel, and calls from its threads
-    # into Python are few.
-    return scan_fields(file).map_batches(good, schema=NO_EVENTS.schema, streamable=True)
+    def __init__(self) -> None:
+        self.nmis = pl.Series([], dtype=pl.String)
+        self._texts = pl.Categories.random()
+        self._dtype = pl.Categorical(self._texts)
+        self._lock = Lock()
+        # Polars forgets the texts when no series has them any more.
+        self._keep = pl.Series([], dtype=self._dtype)
+
+    def read(self, texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """Return each text's number, and its site."""
+        with self._lock:
+            numbers = texts.cast(self._dtype).to_physical()
+            if self._texts.to_series().len() > self.nmis.len():
+                new = read_sites(self._texts.to_series()[self.nmis.len() :])
+                self.nmis = pl.concat([self.nmis, new], rechunk=True)
+            nmis = self.nmis
+        return numbers, nmis.gather(numbers)
+
+
+def read_events(
+    block: Block, timezone: str, sites: Sites
+) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
+    """Read a block's rows.
+
+    Returns:
+        Its events, as NO_EVENTS has them; the numbers of their sites' texts; and all other rows,
+        with `row` as it was, its columns as text, what could be read of it, and its `reason`.
+
+    Raises:
+        AssertionError: the parser read more or fewer rows than there are lines. That is a fault of
+            this program; nothing is imported.
+    """
+    lines = block.take_lines()
+    fields, are_long = read_fields(block, lines)
+    assert fields.height == block.rows, f"{block.rows} lines, and {fields.height} read"
+    moments = _market_moments(timezone, is_interval_end=INTERVAL_END in block.columns)
+    day, second = moments(fields["text_date"])
+    numbers, nmis = sites.read(fields["text_nmi"])
+    typed = fields.with_columns(
+        *origins(block),
+        nmis.alias("nmi"),
+        day.alias("day"),
+        second.alias("second"),
+        _are_discharges(fields["text_event_type"]).alias("is_discharge"),
+        _decimals(fields["text_energy"], ENERGY).alias("energy_kwh"),
+        _decimals(fields["text_tariff"], TARIFF).alias("tariff_cents_per_kwh"),
+        _identity(fields.columns, EVENT_ID).alias("event_id"),
+        _identity(fields.columns, REJECTED_ID).alias("rejected_id"),
+        is_long=pl.lit(False) if are_long is None else are_long,
+    )
+    are_good = typed.select(_IS_GOOD).to_series()
+    if are_good.all():
+        return typed.select(NO_EVENTS.columns), numbers, _NO_ROWS
+    bad = typed.filter(~are_good).with_columns(
+        row=read_lines(block, lines).filter(~are_good),
+        reason=_reason(block.columns, fields.columns),
+    )
+    if REJECTED_ID in block.columns:
+        bad = bad.with_columns(_open_or(bad))
+    return typed.filter(are_good).select(NO_EVENTS.columns), numbers.filter(are_good), bad
 
 
 def _identity(columns: list[str], name: str) -> pl.Expr:
@@ -174,51 +201,21 @@ def _open_or(bad: pl.DataFrame) -> pl.Series:
     return pl.Series("reason", reasons, dtype=pl.String)
 
 
-def _are_long(batch: pl.DataFrame, long_rows: pl.Series | None) -> pl.Series:
-    """Say which rows have more fields than the header has columns, blank ones at the end aside."""
-    first, second = (batch[name] for name in OVERFLOW)
-    if long_rows is not None:
-        begin = long_rows.search_sorted(batch["row"][0], side="left")
-        end = long_rows.search_sorted(batch["row"][-1], side="right")
-        return batch["row"].is_in(long_rows[begin:end])
-    if first.null_count() == batch.height:
-        return pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
-    # Of a blank field and then another, nobody has looked at what comes behind.
-    return (first.str.strip_chars().fill_null("") != "") | second.is_not_null()
-
-
-def _long_rows(file: SpoolFile, most: int) -> pl.Series | None:
-    """Return the rows with more fields than the header has columns, blank ones at the end aside.
-
-    The parser gives the first fields too many and drops the others, so that `...,25,,,x` looks
-    well; but only where a field is empty, which most files never have. None: not looked for.
-    With more than `most` of them the file is of another format, and not all are returned.
-    """
-    if not file.has_empty_fields and not file.is_quoted:
-        return None
-    line = pl.col("line").str.replace(r'(?:,(?:[ \t]*|"[ \t]*"))*\r?$', "")
-    if file.is_quoted:
-        line = line.str.replace_all(r'"(?:[^"]|"")*"', '"')
-    commas = line.str.count_matches(",", literal=True)
-    rows = scan_lines(file).filter(commas >= len(file.columns)).select("row").head(most + 1)
-    return rows.collect(engine="streaming").to_series()
-
-
-def _reason(file: SpoolFile, columns: list[str]) -> pl.Expr:
+def _reason(header: tuple[str, ...], columns: list[str]) -> pl.Expr:
     """Return the first reason against a row that is not good; `BLANK` where it is no row."""
     text = {name: pl.col(f"text_{name.lower()}").str.strip_chars() for name in COLUMNS}
     is_missing = [column.fill_null("") == "" for column in text.values()]
     others = {f"text_{name.lower()}" for name in COLUMNS}
-    further = [name for name in [*columns, *OVERFLOW] if name not in others]
+    further = [name for name in columns if name not in others]
     is_blank = pl.all_horizontal(
         *is_missing, *(pl.col(name).str.strip_chars().fill_null("") == "" for name in further)
     )
-    date = "interval_end" if INTERVAL_END in file.columns else "date"
+    date = "interval_end" if INTERVAL_END in header else "date"
     return (
-        pl.when(is_blank)
-        .then(pl.lit(BLANK))
-        .when("is_long")
+        pl.when("is_long")
         .then(pl.lit("fields"))
+        .when(is_blank)
+        .then(pl.lit(BLANK))
         .when(pl.any_horizontal(is_missing))
         .then(pl.lit("missing"))
         .when(~text["NMI"].str.contains(_NMI_IN_ANY_CASE))
@@ -343,20 +340,20 @@ def _market_moments(
         local = local // 1_000_000 + _EPOCH * 86400
         return local // 86400 * _DAY + local % 86400
 
-    def codes_of_distinct(texts: pl.Series) -> pl.Series:
-        distinct = texts.unique()  # 5-minute data has 8,928 in a month, however many rows
-        return texts.replace_strict(distinct, codes(distinct), return_dtype=pl.Int64)
-
     def moments(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
         runs = texts.rle().struct.field("value")  # in files in the order of time, few
         if 8 * runs.len() > texts.len():
-            code = codes_of_distinct(texts)
+            runs = texts.unique()  # 5-minute data has 8,928 in a month, however many rows
+            at = texts.replace_strict(
+                runs, pl.int_range(runs.len(), dtype=pl.UInt32, eager=True), return_dtype=pl.UInt32
+            )
         else:
-            code = codes(runs).gather(texts.rle_id())
+            at = texts.rle_id()
+        code = codes(runs)
         second = code % _DAY
-        return (code // _DAY - _EPOCH).cast(pl.Int32).cast(pl.Date), _where(
-            second != _DATE_ALONE, second.cast(pl.Int32)
-        )
+        day = (code // _DAY - _EPOCH).cast(pl.Int32).cast(pl.Date)
+        second = _where(second != _DATE_ALONE, second.cast(pl.Int32))
+        return day.gather(at), second.gather(at)
 
     return moments
 

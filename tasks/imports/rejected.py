@@ -1,19 +1,16 @@
 """What an import keeps of the rows that it rejects."""
 
-import io
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 from polars._typing import PolarsDataType
 
 from tasks.core.errors import Unreadable
-from tasks.imports.event_rows import OPEN
+from tasks.imports.event_rows import BLANK, OPEN
 from tasks.imports.limits import MOST_REJECTED_BYTES
 from tasks.imports.rejected_id import content_of
-from tasks.imports.scan import key_of, scan_fields, scan_lines
-from tasks.imports.spool import COLUMNS, REJECTED_ID, SpoolFile
+from tasks.imports.spool import COLUMNS, Block
 
 # `rejected.csv`: one row per rejected row. `reason` is a code of REASONS; at_stake_aud is energy x
 # tariff without its sign, where both can be read, whatever else is wrong; day is null where the
@@ -32,81 +29,69 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {
 }
 
 
-def write_rejected(files: list[SpoolFile], faults: pl.DataFrame, path: Path) -> None:
-    """Write `rejected.csv` (REJECTED_SCHEMA), in file order.
+class RejectedRows:
+    """Collects an import's rejected rows, in order, and writes `rejected.csv` (REJECTED_SCHEMA)."""
 
-    Raises:
-        Unreadable: there is too much in the rejected rows.
-    """
-    bytes_left = MOST_REJECTED_BYTES
-    with path.open("wb") as csv:
-        pl.DataFrame(schema=REJECTED_SCHEMA).write_csv(csv)
-        for number, file in enumerate(files):
-            of_file = faults.filter((pl.col("file") == number) & (pl.col("reason") != OPEN))
-            if of_file.height:
-                # A query may not wait for another one in the engine's own threads, or several of
-                # them wait for each other for ever; so no map_batches.
-                for lines in scan_lines(file).collect_batches():
-                    rows = _rejected_among(lines, file, of_file)
-                    bytes_left -= cast(int, rows["row"].str.len_bytes().sum())
-                    if bytes_left < 0:
-                        raise Unreadable(
-                            f"its {of_file.height:,} rejected rows have more than "
-                            f"{MOST_REJECTED_BYTES >> 20} MB together; correct the file, or split "
-                            "it to see each row"
-                        )
-                    rows.write_csv(csv, include_header=False)
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._bytes = 0
+
+    def add(self, text: str) -> None:
+        """Add what `rejected_text` returns.
+
+        Raises:
+            Unreadable: there is too much in the rejected rows.
+        """
+        self._texts.append(text)
+        self._bytes += len(text)
+        if self._bytes > MOST_REJECTED_BYTES:
+            raise Unreadable(
+                f"its rejected rows have more than {MOST_REJECTED_BYTES >> 20} MB together; "
+                "correct the file, or split it to see each row"
+            )
+
+    def write(self, path: Path) -> None:
+        """Write them behind a header."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(pl.DataFrame(schema=REJECTED_SCHEMA).write_csv())
+            file.writelines(self._texts)
 
 
-def _rejected_among(lines: pl.DataFrame, file: SpoolFile, faults: pl.DataFrame) -> pl.DataFrame:
-    """Return the rejected rows among lines of a spool file (row, line)."""
+def rejected_text(block: Block, bad: pl.DataFrame) -> str:
+    """Return those rows of `read_events` that are rejected as CSV without a header."""
+    rejected = bad.filter(~pl.col("reason").is_in([BLANK, OPEN]))
+    if rejected.is_empty():
+        return ""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
-    first = faults["row"].search_sorted(cast(int, lines["row"].first()), side="left")
-    after = faults["row"].search_sorted(cast(int, lines["row"].last()), side="right")
-    of_batch = faults[first:after]
-    if of_batch.is_empty():
-        return pl.DataFrame(schema=REJECTED_SCHEMA)
-    as_they_were = lines.join(of_batch, on="row", how="semi", maintain_order="left")["line"]
-    again = io.BytesIO("\n".join(["", *as_they_were.to_list()]).encode())
-    given_id = "text_rejected_id" if REJECTED_ID in file.columns else None
-    parsed = (
-        scan_fields(file, again)
-        .select(*fields, given_id=pl.col(given_id) if given_id else pl.lit(None, pl.String))
-        .collect()
-    )
-    assert of_batch.height == parsed.height == as_they_were.len()
-    return (
-        pl.concat([of_batch, parsed], how="horizontal")
-        .with_columns(as_it_was=as_they_were, content=_contents(of_batch, parsed, as_they_were))
-        .select(
-            key_of(file),
-            "line",
-            "reason",
-            _at_stake(),
-            "day",
-            pl.when(pl.col("given_id").str.strip_chars() != "")
-            .then(pl.col("given_id").str.strip_chars())
-            .alias("given_id"),
-            "content",
-            # In a row with too many fields, which one is which cannot be known.
-            *(
-                pl.when(pl.col("reason") != "fields")
-                .then(pl.col(name).str.strip_chars())
-                .name.replace("text_", "")
-                for name in fields
-            ),
-            pl.col("as_it_was").str.strip_chars_end("\r").alias("row"),
-        )
-    )
+    keys = {source.number: source.object.key for _, source, _ in block.origins}
+    given_id = pl.col("rejected_id")
+    return rejected.select(
+        pl.col("source").replace_strict(keys, return_dtype=pl.String).alias("key"),
+        "line",
+        "reason",
+        _at_stake(),
+        "day",
+        given_id.alias("given_id"),
+        _contents(rejected),
+        # In a row with too many fields, which one is which cannot be known.
+        *(
+            pl.when(pl.col("reason") != "fields")
+            .then(pl.col(name).str.strip_chars())
+            .name.replace("text_", "")
+            for name in fields
+        ),
+        pl.col("row").str.strip_chars_end("\r"),
+    ).write_csv(include_header=False)
 
 
-def _contents(rejected: pl.DataFrame, fields: pl.DataFrame, rows: pl.Series) -> pl.Series:
+def _contents(rejected: pl.DataFrame) -> pl.Series:
     """Name the content of rejected rows: their fields, or of one with too many, all of it."""
-    values = fields.select(f"text_{name.lower()}" for name in COLUMNS).rows()
+    values = rejected.select(f"text_{name.lower()}" for name in COLUMNS).rows()
     return pl.Series(
+        "content",
         [
             content_of([row] if reason == "fields" else of_row)
-            for reason, of_row, row in zip(rejected["reason"], values, rows, strict=True)
+            for reason, of_row, row in zip(rejected["reason"], values, rejected["row"], strict=True)
         ],
         dtype=pl.String,
     )

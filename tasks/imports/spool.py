@@ -1,10 +1,10 @@
-"""From inbox objects to plain CSV lines on this machine's disk, with the origin of each line.
+"""From inbox objects to blocks of plain CSV lines, with the origin of each line, as they arrive.
 
-Objects with the same columns are laid one after the other in one file, so that 5,000 small ones are
-parsed like one big one. What decides whether a file can be read at all is decided here, in terms
-that do not depend on a parser: it must be UTF-8-like text, unpack without error, name all columns
-in its first line, close every quote on the line that opened it, end its lines with LF or CRLF, and
-be within the limits (`limits.py`).
+Small objects with the same columns share a block, so that 5,000 of them are parsed like a big one.
+Nothing is kept but the blocks that are being filled. What decides whether a file can be read at all
+is decided here, in terms that do not depend on a parser: it must be UTF-8-like text, unpack without
+error, name all columns in its first line, close every quote on the line that opened it, end its
+lines with LF or CRLF, and be within the limits (`limits.py`).
 """
 
 import csv
@@ -14,13 +14,9 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
-
-import polars as pl
 
 from tasks.core.errors import ChangedMeanwhile, Unreadable
 from tasks.core.settings import Settings
@@ -41,9 +37,7 @@ LIST_COLUMNS = ("REASON", "AT_STAKE_AUD", "FILE", "LINE", "ROW")
 _OPTIONAL = (REJECTED_ID, EVENT_ID)
 _OLD_LIST_COLUMN = "CORRECTS_FILE"
 _PARALLEL_READS = 16
-_SMALL_CHUNK = (
-    64 << 10
-)  # below it, handing a chunk to a thread or to Polars costs more than it saves
+_BLOCK_BYTES = 8 << 20
 
 _SHORTEST_EVENT = 32  # bytes
 _MOST_TOGETHER_BYTES = 4 << 30  # of lines of several objects
@@ -64,82 +58,101 @@ _BADLY_QUOTED = re.compile(rb"^(?!" + _FIELD + rb"(?:," + _FIELD + rb")*\r?$)", 
 
 @dataclass
 class Source:
-    """One object version, as it was read.
-
-    `first_row` is the row of its first data line in its spool file, `lines` how many there are,
-    blank ones included; `sha256` is that of the unpacked content. One that `failed` has no lines.
-    """
+    """One object version, as it was read; `sha256` is that of the unpacked content."""
 
     object: ObjectVersion
     number: int
     sha256: str = ""
-    first_row: int = 0
-    lines: int = 0
     failed: str | None = None
     ignored_columns: tuple[str, ...] = ()
 
 
 @dataclass
-class SpoolFile:
-    """Lines of one or more sources with the same columns, without their headers.
+class Block:
+    """Whole lines of one or more sources with the same columns, without their headers.
 
-    The file begins with one empty line: a parser takes a byte order mark at the beginning of a file
-    for no part of it, and in a data row it is one.
+    `origins` has for each part that is of one source its first row in the block, the source, and
+    which line of the source that is. Blank lines are rows, too.
     """
 
-    path: Path
     columns: tuple[str, ...]
-    sources: list[Source] = field(default_factory=list)
+    origins: list[tuple[int, Source, int]] = field(default_factory=list)
+    chunks: list[bytes | memoryview] = field(default_factory=list)
+    size: int = 0
     rows: int = 0
     is_ascii: bool = True
     is_quoted: bool = False
-    has_empty_fields: bool = False
+
+    def add(self, chunk: bytes | memoryview, rows: int, is_ascii: bool, is_quoted: bool) -> None:
+        """Add some bytes, in which so many lines end."""
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+        self.rows += rows
+        self.is_ascii = self.is_ascii and is_ascii
+        self.is_quoted = self.is_quoted or is_quoted
+
+    def extend(self, other: "Block") -> None:
+        """Add another block's lines."""
+        self.origins += [(self.rows + row, *origin) for row, *origin in other.origins]  # type: ignore[misc]
+        self.add(b"".join(other.chunks), other.rows, other.is_ascii, other.is_quoted)
+
+    def take_lines(self) -> bytes:
+        """Return the lines behind an empty one, and forget them.
+
+        A parser takes a byte order mark at the very beginning for no part of the text, and in a
+        data row it is one.
+        """
+        lines = b"".join([b"\n", *self.chunks])
+        self.chunks = []
+        return lines
 
 
-def spool(
-    store: ObjectStore, objects: list[ObjectVersion], folder: Path
-) -> tuple[list[Source], list[SpoolFile]]:
-    """Bring objects to disk as lines.
+def read_blocks(
+    store: ObjectStore, objects: list[ObjectVersion], sources: list[Source]
+) -> Iterator[Block]:
+    """Read objects as blocks of lines, and add to `sources` what was read.
 
-    Several objects are taken to be small and are read side by side; one alone is streamed. An
-    object that was replaced since it was listed is left out: the next listing shows it again.
+    Several objects are taken to be small and are read side by side; one alone is streamed. Of
+    several, one that was replaced since it was listed is left out: the next listing shows it again.
 
     Raises:
+        Unreadable: an object cannot be read, and some of its lines were passed on already.
+        ChangedMeanwhile: the one object was replaced since it was listed.
         NotTogether: together they are too big.
     """
     settings = store.settings
-    sources: list[Source] = []
-    files: dict[tuple[str, ...], SpoolFile] = {}
-    with ExitStack() as stack:
-        beside = stack.enter_context(ThreadPoolExecutor(1))
-        handles = {}
-        for number, (version, body) in enumerate(_bodies(store, objects)):
-            source = Source(version, number)
-            try:
-                size = UnpackedSize(settings, version.size)
-                header, chunks = _unpacked(version.key, body, size)
-                columns = _columns(header, settings)
-                source.ignored_columns = _ignored(columns)
-                if columns not in files:
-                    files[columns] = SpoolFile(folder / f"{len(files)}.csv", columns)
-                    handles[columns] = stack.enter_context(files[columns].path.open("w+b"))
-                    handles[columns].write(b"\n")
-                content = _Content(hashlib.sha256(header), chunks, handles[columns])
-                seen = Lines(settings, min(len(columns), _SHORTEST_EVENT), first=2)
-                _append(source, content, files[columns], seen, beside)
-                source.sha256 = content.sha256.hexdigest()
-            except ChangedMeanwhile:
-                continue
-            except (zlib.error, EOFError, gzip.BadGzipFile, ZstdError) as error:
+    unpacked_bytes = 0
+    shared: dict[tuple[str, ...], Block] = {}
+    for number, (version, body) in enumerate(_bodies(store, objects)):
+        source = Source(version, number)
+        sources.append(source)
+        is_passed_on = False
+        size = UnpackedSize(settings, version.size)
+        try:
+            header, chunks = _unpacked(version.key, body, size)
+            columns = _columns(header, settings)
+            source.ignored_columns = _ignored(columns)
+            sha256 = hashlib.sha256(header)
+            seen = Lines(settings, min(len(columns), _SHORTEST_EVENT), first=2)
+            for block, is_last in _blocks(source, columns, sha256, seen, chunks):
+                if not is_last:
+                    is_passed_on = True
+                    yield block
+                    continue
+                shared.setdefault(columns, Block(columns)).extend(block)
+                if shared[columns].size >= _BLOCK_BYTES:
+                    yield shared.pop(columns)
+            source.sha256 = sha256.hexdigest()
+        except (zlib.error, EOFError, gzip.BadGzipFile, ZstdError, Unreadable) as error:
+            source.failed = str(error)
+            if not isinstance(error, Unreadable):
                 source.failed = f"broken archive: {error}; pack and upload it again"
-            except Unreadable as error:
-                source.failed = str(error)
-            sources.append(source)
-            if len(objects) > 1 and sum(handle.tell() for handle in handles.values()) > (
-                _MOST_TOGETHER_BYTES
-            ):
-                raise NotTogether
-    return sources, [file for file in files.values() if file.sources]
+            if is_passed_on:
+                raise Unreadable(source.failed) from None
+        unpacked_bytes += size.unpacked_bytes
+        if len(objects) > 1 and unpacked_bytes > _MOST_TOGETHER_BYTES:
+            raise NotTogether
+    yield from shared.values()
 
 
 def _bodies(
@@ -161,58 +174,37 @@ def _bodies(
                 yield version, body
 
 
-def _append(
+def _blocks(
     source: Source,
-    content: "_Content",
-    file: SpoolFile,
+    columns: tuple[str, ...],
+    sha256: "hashlib._Hash",
     seen: Lines,
-    beside: ThreadPoolExecutor,
-) -> None:
-    """Append a source's data lines to a spool file; on any failure, the file is as before.
-
-    What needs no interpreter lock is done by another thread, while a chunk is looked at here and
-    the next one is awaited.
-    """
-    handle = content.handle
-    start = handle.tell()
+    chunks: Iterable[bytes],
+) -> Iterator[tuple[Block, bool]]:
+    """Yield a source's lines as blocks, and whether it is the last; hash them on the way."""
+    block = Block(columns, [(0, source, seen.first)])
     last = b"\n"
-    is_ascii, is_quoted, has_empty_fields = True, False, False
-    kept: list[Future[bool]] = []  # at most one
-    try:
-        for chunk in filter(None, content.chunks):
-            if kept:
-                has_empty_fields |= kept.pop().result()
-            lines, is_chunk_ascii = seen.ended, chunk.isascii()
-            _check_line_ends(chunk, is_chunk_ascii, last, lines)
-            seen.take(chunk)
-            if len(chunk) < _SMALL_CHUNK:
-                has_empty_fields |= content.keep(chunk)
-            else:
-                kept.append(beside.submit(content.keep, chunk))
-            is_ascii = is_ascii and is_chunk_ascii
-            is_quoted = is_quoted or b'"' in chunk
-            has_empty_fields = has_empty_fields or last + chunk[:1] == b",,"
-            last = chunk[-1:]
-        if kept:
-            has_empty_fields |= kept.pop().result()
-        if last == b"\r":
-            raise _bare_cr(seen.ended)
-        if last != b"\n":
-            seen.take(b"\n")
-            handle.write(b"\n")
-        if is_quoted:
-            _check_quoting(handle, start)
-    except BaseException:
-        wait(kept)
-        handle.seek(start)
-        handle.truncate()
-        raise
-    source.first_row, source.lines = file.rows, seen.ended
-    file.rows += seen.ended
-    file.is_ascii = file.is_ascii and is_ascii
-    file.is_quoted = file.is_quoted or is_quoted
-    file.has_empty_fields = file.has_empty_fields or has_empty_fields
-    file.sources.append(source)
+    for chunk in filter(None, chunks):
+        sha256.update(chunk)
+        before, is_ascii, is_quoted = seen.ended, chunk.isascii(), b'"' in chunk
+        _check_line_ends(chunk, is_ascii, last, before)
+        seen.take(chunk)
+        last = chunk[-1:]
+        rest, ended = memoryview(chunk), seen.ended - before
+        if ended and block.size + len(chunk) >= _BLOCK_BYTES:
+            end = len(chunk) - seen.unended_bytes
+            block.add(rest[:end], ended, is_ascii, is_quoted)
+            _check_quoting(block)
+            yield block, False
+            block = Block(columns, [(0, source, seen.first + seen.ended)])
+            rest, ended = rest[end:], 0
+        block.add(rest, ended, is_ascii, is_quoted)
+    if last == b"\r":
+        raise _bare_cr(seen.ended)
+    if last != b"\n":
+        block.add(b"\n", 1, is_ascii=True, is_quoted=False)
+    _check_quoting(block)
+    yield block, True
 
 
 def _check_line_ends(chunk: bytes, is_ascii: bool, last: bytes, lines: int) -> None:
@@ -251,21 +243,19 @@ def _bare_cr(lines: int) -> Unreadable:
     )
 
 
-def _check_quoting(handle: io.BufferedRandom, start: int) -> None:
-    handle.flush()
-    handle.seek(start)
-    lines, rest = 2, b""
-    while chunk := handle.read(CHUNK_BYTES):
-        # The last line of the file has its end, too; and no line is much longer than a chunk.
-        whole = rest + chunk
-        end = whole.rfind(b"\n") + 1
-        if broken := _BADLY_QUOTED.search(whole[:end]):
-            line = lines + whole.count(b"\n", 0, broken.start())
-            raise Unreadable(
-                f"broken quoting: line {line} has a quote that is not closed on it, or that stands "
-                "inside a field; correct the line and upload the file again"
-            )
-        lines, rest = lines + whole.count(b"\n", 0, end), whole[end:]
+def _check_quoting(block: Block) -> None:
+    if not block.is_quoted:
+        return
+    lines = b"".join(block.chunks)
+    block.chunks = [lines]
+    # The empty "line" behind the last newline is well quoted.
+    if broken := _BADLY_QUOTED.search(lines):
+        [(_, _, first)] = block.origins
+        line = first + lines.count(b"\n", 0, broken.start())
+        raise Unreadable(
+            f"broken quoting: line {line} has a quote that is not closed on it, or that stands "
+            "inside a field; correct the line and upload the file again"
+        )
 
 
 def _columns(line: bytes, settings: Settings) -> tuple[str, ...]:
@@ -366,24 +356,6 @@ def _counted(chunks: Iterable[bytes], size: UnpackedSize) -> Iterator[bytes]:
     for chunk in chunks:
         size.take(len(chunk))
         yield chunk
-
-
-@dataclass
-class _Content:
-    """A source's unpacked lines: their hash (the header's included), and where they are kept."""
-
-    sha256: "hashlib._Hash"
-    chunks: Iterator[bytes]
-    handle: io.BufferedRandom
-
-    def keep(self, chunk: bytes) -> bool:
-        """Hash and write a chunk; say whether there is an empty field in it."""
-        self.sha256.update(chunk)
-        self.handle.write(chunk)
-        if len(chunk) < _SMALL_CHUNK:
-            return b",," in chunk
-        # Python's own search is slow where commas are many, and holds the interpreter lock.
-        return pl.Series([chunk], dtype=pl.Binary).bin.contains(b",,").any()
 
 
 class _ChunkReader(io.RawIOBase):

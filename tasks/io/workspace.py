@@ -66,11 +66,11 @@ def is_full(problem: Exception) -> bool:
 
 
 def _full(parent: Path, used: int) -> str:
-    free = shutil.disk_usage(parent).free
+    free = shutil.disk_usage(parent).free + used
     return (
-        f"The disk of {parent} is full: {used / 1e6:,.0f} MB of it are this stage's, which needs "
-        f"more, and {free / 1e6:,.0f} MB are free. An import needs the unpacked size of its file: "
-        "free that, or set TMPDIR to a folder of a larger disk"
+        f"The disk of {parent} is full: {free / 1e6:,.1f} MB of it were free for this stage, which "
+        "needs more. An import needs the unpacked size of its file: free that, or set TMPDIR to a "
+        "folder of a larger disk"
     )
 
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from tasks.core.change_fields import sentence
 from tasks.core.errors import Refused
+from tasks.runs import telemetry
 from tasks.runs.stage import refusals_as_sentences
 
 P = ParamSpec("P")
@@ -44,6 +45,7 @@ class _PrefectIsGone(logging.Filter):
         return True
 
 
+telemetry.send_to_collector()
 for _name in ("prefect.engine", "prefect.flow_runs"):
     logging.getLogger(_name).addFilter(_PrefectIsGone())
 

@@ -111,8 +111,10 @@ def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame
     )
     if is_in_flow_run() and not isinstance(store, ScratchStore):
         from tasks.runs.summary import announce_rejected
+        from tasks.runs.telemetry import count_import
 
         announce_rejected(imported)
+        count_import(imported)
     return committed
 
 

@@ -40,6 +40,8 @@ from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import DraftReport, reports_on
 
+_MOST_UNKNOWN_SITES = 1_000  # that are listed in a run's record
+
 
 @dataclass(frozen=True)
 class Settlement:
@@ -114,7 +116,11 @@ def _facts(
     reported: set[str],
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
-    unassigned = rows(connection, sql("report/unassigned"))
+    connection.execute(f"create table unassigned as {sql('report/unassigned')}")
+    [unassigned] = rows(
+        connection, "select count(*) as sites, coalesce(sum(events), 0) as events from unassigned"
+    )
+    listed = rows(connection, sql("report/unassigned_listed"), {"most": _MOST_UNKNOWN_SITES})
     [settled] = rows(
         connection,
         "select coalesce(sum(events), 0) as events from valued_days where vpp is not null",
@@ -135,8 +141,9 @@ def _facts(
         shared_rows=overlaps.shared,
         rejected_by_site=dict(inputs.rejected_by_site.iter_rows()),
         settled_events=int(settled["events"]),
-        unassigned_events=sum(site["events"] for site in unassigned),
-        unassigned=[UnassignedSite(**site) for site in unassigned],
+        unassigned_events=int(unassigned["events"]),
+        unassigned=[UnassignedSite(**site) for site in listed],
+        unassigned_sites=unassigned["sites"],
         meter_files=_pinned(inputs.meter_files),
         price_files=_pinned(inputs.price_files),
         readings=ReadingCounts(**readings),

@@ -1,7 +1,10 @@
-"""The benchmark: `make bench`, or `make bench ARGS="--sizes 1 10 100"` (millions of events).
+"""The benchmark: `make bench`, `make bench ARGS=--quick`, or `make bench ARGS="--sizes 10 100"`.
 
-Runs the real flow, settle-month, against an embedded S3 and a Prefect server, each in a process of
-its own, and its peers in the same run on the same data, each in a process of its own:
+`--files` are how many small files, `--sizes` millions of events in one file; each may be left
+empty. `--quick` is a minute. `python -m tests.bench.sites` measures many sites.
+
+Runs the real flow, settle-month, against a small S3 server on files (`s3.py`) and a Prefect server,
+each in a process of its own, and its peers in the same run on the same data, each likewise:
 
 a  bare DuckDB, by hand: boto3 downloads the objects, read_csv with typed columns into a table,
    then the sum per site and day. Nothing is validated or rejected, and there is no report.
@@ -41,20 +44,26 @@ from tasks.io.registry_log import append_changes
 MONTH = Month(2025, 9)
 MILLION = 1_000_000
 SITES = 10_000
-WITH_PEERS = 20  # million events
 LOOPED_ROWS = MILLION
 
 
 def write_events(
-    path: Path, rows: int, sites: int = SITES, first: int = 0, of: int = 0, first_site: int = 0
+    path: Path,
+    rows: int,
+    sites: int = SITES,
+    first: int = 0,
+    of: int = 0,
+    first_site: int = 0,
+    minute: int = 0,
 ) -> None:
     """Write seeded events of one month: 5-minute marks in order, prices from -50 to 350 c/kWh.
 
-    They are those from `first` on of `of` that fill the month (0: as many as there are rows).
+    They are those from `first` on of `of` that fill the month (0: as many as there are rows), so
+    many minutes later.
     """
     number = pl.int_range(first, first + rows, dtype=pl.Int64).alias("i")
     i = pl.col("i")
-    minutes = (i * 8640 // (of or rows)) * 5
+    minutes = (i * 8640 // (of or rows)) * 5 + minute
     pl.LazyFrame().select(number).select(
         ("6" + (i * 7919 % sites + first_site).cast(pl.String).str.zfill(9)).alias("NMI"),
         (pl.datetime(2025, 9, 1) + pl.duration(minutes=minutes))
@@ -265,11 +274,14 @@ def peak_mb() -> int:
     return int(kilobytes) // 1024
 
 
-def measure(work: str, prefix: str) -> tuple[Stages, int]:
-    """Do one piece of work in a process of its own; return its stages and peak memory (MB)."""
+def measure(work: str, prefix: str, task_runner: str = "threads") -> tuple[Stages, int]:
+    """Do one piece of work in a process of its own; return its stages and peak memory (MB).
+
+    With another task runner, the memory is that of the flow's process alone.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--work", work],
-        env=os.environ | {"VPP_PREFIX": prefix},
+        env=os.environ | {"VPP_PREFIX": prefix, "VPP_TASK_RUNNER": task_runner},
         capture_output=True,
         text=True,
         check=False,
@@ -305,11 +317,11 @@ def head(title: str) -> None:
     print("|---|--:|--:|--:|--:|---|", flush=True)
 
 
-def one_file(millions: int, folder: Path) -> None:
-    """Measure one big file; against all peers, where that is no matter of hours.
+Growth = dict[str, float]  # what -> seconds
 
-    The embedded S3 reads the whole object for each range that boto3's transfer manager asks for.
-    """
+
+def one_file(millions: int, folder: Path) -> Growth:
+    """Measure one big file, against all peers; return our stages."""
     store, settings = placed(f"one-{millions}")
     path = folder / f"{millions}.csv"
     write_events(path, millions * MILLION)
@@ -317,23 +329,20 @@ def one_file(millions: int, folder: Path) -> None:
     record_portfolio(store, settings, 100, SITES)
     path.unlink()
     head(f"{millions} million events in one file, 10,000 sites in 100 VPPs")
-    if millions > WITH_PEERS:
-        show("import, settle, publish (cold)", *measure("ours", settings.prefix), None)
-        show("the same again, nothing changed", *measure("ours", settings.prefix), None)
-        show("transfer", *measure("transfer", settings.prefix), None)
-        show("(d) floor", *measure("floor", settings.prefix), None)
-        return
     by_hand, by_hand_mb = measure("duckdb", settings.prefix)
     base = show("(a) bare DuckDB by hand", by_hand, by_hand_mb, sum(by_hand.values()))
-    cold = show("import, settle, publish (cold)", *measure("ours", settings.prefix), base)
+    ours, ours_mb = measure("ours", settings.prefix)
+    growth = {"import": ours["import"], "peak MB": ours_mb}
+    cold = show("import, settle, publish (cold)", ours, ours_mb, base)
     show("the same again, nothing changed", *measure("ours", settings.prefix), base)
     alone, alone_mb = measure("transfer", settings.prefix)
-    rest = cold - alone["transfer"]
-    print(
-        f"| cold without transfer, against (a) without download | {rest:.2f} "
-        f"| {rest / by_hand['load and sum']:.2f} | {alone_mb} "
-        f"| | transfer {alone['transfer']:.2f} |"
-    )
+    in_duckdb = by_hand["load and sum"]
+    for what, seconds in (("cold", cold), ("import", growth["import"])):
+        rest = seconds - alone["transfer"]
+        print(
+            f"| {what} without transfer, against (a) without download | {rest:.2f} "
+            f"| {rest / in_duckdb:.2f} | {alone_mb} | | transfer {alone['transfer']:.2f} |"
+        )
     for letter, work in (("b", "polars"), ("d", "floor")):
         show(f"({letter}) {work}", *measure(work, settings.prefix), base)
     looped, looped_mb = measure("python", settings.prefix)
@@ -344,10 +353,14 @@ def one_file(millions: int, folder: Path) -> None:
         base,
     )
     print(f"\nOurs, cold, is {scaled / cold:.0f} times as fast as (c).")
+    clear(store)
+    return growth
 
 
-def many_files(name: str, write: Callable[[Path, int], None], files: int, folder: Path) -> None:
-    """Measure many files, then again, and then with one new one among them."""
+def many_files(
+    name: str, write: Callable[[Path, int], None], files: int, folder: Path, with_runners: bool
+) -> None:
+    """Measure many files, then again, with one new one among them, and on other task runners."""
     store, settings = placed(f"files-{files}")
     path = folder / "part.csv"
     for number in range(files):
@@ -362,12 +375,35 @@ def many_files(name: str, write: Callable[[Path, int], None], files: int, folder
     write(path, files)
     store.upload(path, "events/new.csv")
     show("one new file among them", *measure("ours", settings.prefix), base)
+    store.delete("events/new.csv")
+    for runner in ("dask", "ray") if with_runners else ():
+        for key in [version.key for version in store.versions("") if is_ours(version.key)]:
+            store.delete(key)
+        said = measure("ours", settings.prefix, runner)
+        show(f"cold, on {runner} with 2 workers", *said, base)
+    clear(store)
 
 
-def a_day(path: Path, number: int) -> None:
-    """Write a day's events of all sites; what comes after the 30th is of that day again."""
-    rows = 10 * MILLION // 30
-    write_events(path, rows - number // 30, first=number % 30 * rows, of=10 * MILLION)
+def is_ours(key: str) -> bool:
+    """Say whether we wrote an object, so that a cold run is one without it."""
+    return not key.startswith(("events/", "registry/"))
+
+
+def clear(store: ObjectStore) -> None:
+    """Delete what was measured."""
+    for version in store.versions(""):
+        store.delete(version.key)
+
+
+def a_day(path: Path, number: int, all_days: int = 10 * MILLION) -> None:
+    """Write a day's events of all sites; those after the 30th are of a day again, in between."""
+    rows = all_days // 30
+    write_events(path, rows, first=number % 30 * rows, of=all_days, minute=number // 30)
+
+
+def a_small_day(path: Path, number: int) -> None:
+    """Write a tenth of that."""
+    a_day(path, number, MILLION)
 
 
 def a_site(path: Path, number: int) -> None:
@@ -375,15 +411,13 @@ def a_site(path: Path, number: int) -> None:
     write_events(path, 50, sites=1, first_site=number)
 
 
-def many_sites(folder: Path) -> None:
-    """Measure 1,000 VPPs with 100,000 sites."""
-    store, settings = placed("sites")
-    write_events(folder / "sites.csv", 3 * MILLION, 100_000)
-    store.upload(folder / "sites.csv", "events/2025-09.csv")
-    record_portfolio(store, settings, 1000, 100_000)
-    head("3 million events of 100,000 sites in 1,000 VPPs")
-    for name in ("import, settle, publish (cold)", "the same again, nothing changed"):
-        show(name, *measure("ours", settings.prefix), None)
+def show_growth(of: dict[int, Growth]) -> None:
+    """Print what an import costs as it grows."""
+    print("\n**One file as it grows**\n\n| million rows | import (s) | s per million | peak MB |")
+    print("|--:|--:|--:|--:|")
+    for count, growth in of.items():
+        seconds = growth["import"]
+        print(f"| {count} | {seconds:.2f} | {seconds / count:.3f} | {growth['peak MB']:.0f} |")
 
 
 @contextmanager
@@ -392,7 +426,7 @@ def servers(home: str) -> Iterator[None]:
     environment = up.environment(home) | {"PREFECT_LOGGING_LEVEL": "ERROR"}
     os.environ |= environment
     commands = (
-        (up.S3_URL, "moto_server", "-H", "127.0.0.1", "-p", str(up.S3_PORT)),
+        (up.S3_URL, "python", "-m", "tests.bench.s3", str(up.S3_PORT), f"{home}/s3"),
         (f"{up.PREFECT_URL}/api/health", "prefect", "server", "start", "--no-ui"),
     )
     started = []
@@ -418,8 +452,10 @@ def servers(home: str) -> Iterator[None]:
 def main() -> None:
     """Run the benchmark, or (with --work) one piece of it."""
     parser = argparse.ArgumentParser(description="Measure, with peers in the same run.")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10])
-    parser.add_argument("--only-sizes", action="store_true", help="leave out the other tables")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10], metavar="MILLIONS")
+    parser.add_argument("--files", type=int, nargs="*", default=[30, 5000], choices=[30, 5000])
+    parser.add_argument("--quick", action="store_true", help="30 small files and a million events")
+    parser.add_argument("--runners", action="store_true", help="also on Dask and Ray")
     parser.add_argument("--work", choices=WORK)
     options = parser.parse_args()
     settings = Settings()
@@ -428,7 +464,7 @@ def main() -> None:
         print(json.dumps({"stages": stages, "peak_mb": peak_mb()}))
         return
     with tempfile.TemporaryDirectory() as home:
-        began = time.perf_counter()
+        folder, began = Path(home), time.perf_counter()
         with servers(home):
             ObjectStore(settings).client.create_bucket(Bucket=settings.bucket)
             versions = f"Polars {pl.__version__}, DuckDB {duckdb.__version__}"
@@ -436,12 +472,16 @@ def main() -> None:
                 f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores; both "
                 f"servers were up after {time.perf_counter() - began:.0f} s"
             )
-            for millions in options.sizes:
-                one_file(millions, Path(home))
-            if not options.only_sizes:
-                many_files("a day of 333,333 events each", a_day, 30, Path(home))
-                many_files("50 events of one site each", a_site, 5000, Path(home))
-                many_sites(Path(home))
+            if options.quick:
+                many_files("33,333 events each", a_small_day, 30, folder, False)
+                return
+            if 30 in options.files:
+                many_files("a day of 333,333 events each", a_day, 30, folder, options.runners)
+            millions = {size: one_file(size, folder) for size in options.sizes}
+            if millions:
+                show_growth(millions)
+            if 5000 in options.files:
+                many_files("50 events of one site each", a_site, 5000, folder, False)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,28 @@ def test_history_with_wrong_credentials_is_a_sentence(
     assert error.count("\n") == 1
 
 
+def test_the_line_program_says_it_like_history(forbidding_s3: str) -> None:
+    for url, sentence in (
+        (
+            f"{forbidding_s3}/AccessDenied",
+            "does not permit s3:GetObject on vpp-settlement/registry/",
+        ),
+        (NOWHERE, f"Nothing answers at {NOWHERE} (Connection refused): start that S3, or correct"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.instructions"],
+            cwd=ROOT,
+            env={**os.environ, **KEYS, "VPP_BUCKET": "vpp-settlement", "AWS_ENDPOINT_URL_S3": url},
+            input="Create VPP: A, 20\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
 def test_history_of_what_is_not_there(s3_endpoint: str, place: Place) -> None:
     here = {**KEYS, "AWS_ENDPOINT_URL_S3": s3_endpoint}
     status, _, error = call("history", **here, VPP_BUCKET="no-such-bucket")

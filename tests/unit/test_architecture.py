@@ -34,6 +34,8 @@ WRITERS = {
     "results/": ("pages", {"results_table", "results_workbook", "results_payments"}),
 }
 WRITES = {"write", "write_if", "upload", "write_run_record"}
+# Modules of tasks/ without a file of tests of their own, and why.
+UNTESTED = {"core/errors.py": "classes without a line of code"}
 
 
 def floor(module: str) -> str:
@@ -75,6 +77,19 @@ def test_every_folder_is_a_floor_of_the_map() -> None:
     text = tasks.__doc__ or ""
     places = [text.index(f"    {name}/ ") for name in FLOORS]
     assert places == sorted(places)
+
+
+def test_each_module_has_its_file_of_tests() -> None:
+    """tests/unit/<room>/test_<name>.py proves what tasks/<room>/<name>.py promises."""
+    modules = {
+        str(path.relative_to(ROOT / "tasks")) for path in SOURCES if path.name != "__init__.py"
+    }
+    without = {
+        module
+        for module in modules
+        if not (ROOT / "tests" / "unit" / module).with_name(f"test_{Path(module).name}").exists()
+    }
+    assert without == set(UNTESTED)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

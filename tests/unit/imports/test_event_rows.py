@@ -3,13 +3,14 @@
 from datetime import date
 from decimal import Decimal
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
 
+from tasks.core.errors import Unreadable
 from tasks.imports.event_rows import (
+    BLANK,
     ENERGY,
     NO_EVENTS,
     NO_FAULTS,
@@ -17,12 +18,13 @@ from tasks.imports.event_rows import (
     REASONS,
     TARIFF,
     Faults,
-    good_rows,
+    Sites,
+    read_events,
     read_sites,
 )
 from tasks.imports.rejected_id import content_of, rejected_id
 from tasks.imports.spool import COLUMNS
-from tests.unit.imports.spooled import spooled
+from tests.unit.imports.blocks import block_of
 
 TIMEZONE = "Australia/Brisbane"
 
@@ -176,25 +178,26 @@ class Read(NamedTuple):
     """What was read of lines, in their order."""
 
     events: pl.DataFrame
-    faults: pl.DataFrame
+    bad: pl.DataFrame
     blank: int  # how many lines were no rows
 
     @property
     def reasons(self) -> list[tuple[int, str]]:
-        return self.faults.select("line", "reason").rows()
+        return self.bad.select("line", "reason").rows()
 
 
-def read(
-    folder: Path, *texts: str | bytes, columns: tuple[str, ...] = COLUMNS, most: int = 2000
-) -> Read:
-    faults = Faults(most)
-    good = good_rows(spooled(folder, *texts, columns=columns), 3, TIMEZONE, faults).collect()
-    assert good.schema == NO_EVENTS.schema
-    found = pl.concat(faults.found).sort("source", "line")
+def read(*texts: str | bytes, columns: tuple[str, ...] = COLUMNS) -> Read:
+    sites = Sites()
+    events, numbers, bad = read_events(block_of(*texts, columns=columns), TIMEZONE, sites)
+    assert events.schema == NO_EVENTS.schema
+    assert sites.nmis.gather(numbers).to_list() == events["nmi"].to_list()
+    faults = Faults(2000)
+    faults.add(bad)
+    found = pl.concat(faults.found)
     assert found.schema == NO_FAULTS.schema
-    assert found.height == faults.kept
-    assert not faults.are_too_many
-    return Read(good.sort("source", "line"), found, faults.blank)
+    rows = bad.filter(pl.col("reason") != BLANK)
+    assert (found.height, faults.blank) == (rows.height, bad.height - rows.height)
+    return Read(events, rows, faults.blank)
 
 
 def row(**fields: str) -> str:
@@ -211,12 +214,12 @@ def event(**fields: str) -> Event:
 @pytest.mark.parametrize("good_rows_before", [0, 1000])
 @pytest.mark.parametrize("field", VALUES)
 def test_each_value_is_read_exactly_or_its_row_has_a_reason(
-    tmp_path: Path, field: str, good_rows_before: int
+    field: str, good_rows_before: int
 ) -> None:
     """What is careful only where it must be is so for each row, whatever is around it."""
     before = [("", PLAIN[field])] * good_rows_before
     rows = [row()] * good_rows_before + [row(**{field: text}) for text, _ in VALUES[field]]
-    found = read(tmp_path, "".join(rows))
+    found = read("".join(rows))
     expected = list(enumerate([value for _, value in [*before, *VALUES[field]]], 2))
     columns = ("line", "nmi", "day", "is_discharge", "energy_kwh", "tariff_cents_per_kwh")
     assert found.events.select(columns).rows() == [
@@ -226,9 +229,9 @@ def test_each_value_is_read_exactly_or_its_row_has_a_reason(
 
 
 @pytest.mark.parametrize("field", VALUES)
-def test_each_value_is_read_so_alone_too(tmp_path: Path, field: str) -> None:
+def test_each_value_is_read_so_alone_too(field: str) -> None:
     for text, value in VALUES[field]:
-        found = read(tmp_path, row(**{field: text}))
+        found = read(row(**{field: text}))
         assert [reason for _, reason in found.reasons] == [value] * (value in REASONS), text
         events = found.events.drop("source", "line", "second", "event_id", "rejected_id").rows()
         assert events == [] if value in REASONS else [event(**{field: value})], text
@@ -261,15 +264,15 @@ def test_short_decimals_need_no_regex(dtype: pl.Decimal, whole_digits: int) -> N
         ("6001000001\n", "missing"),
     ],
 )
-def test_of_several_faults_the_first_is_the_reason(tmp_path: Path, text: str, reason: str) -> None:
-    found = read(tmp_path, row() + text)
+def test_of_several_faults_the_first_is_the_reason(text: str, reason: str) -> None:
+    found = read(row() + text)
     assert found.reasons == [(3, reason)]
     assert (found.events.height, found.blank) == (1, 0)
 
 
 @pytest.mark.parametrize("text", [",,,,\n", " , ,\t, , \n", "\n", "\r\n", ",,,,,,,\n"])
-def test_a_line_of_nothing_is_no_row(tmp_path: Path, text: str) -> None:
-    found = read(tmp_path, row() + text * 3 + row())
+def test_a_line_of_nothing_is_no_row(text: str) -> None:
+    found = read(row() + text * 3 + row())
     assert (found.reasons, found.events["line"].to_list(), found.blank) == ([], [2, 6], 3)
 
 
@@ -282,13 +285,14 @@ def test_a_line_of_nothing_is_no_row(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_a_file_with_too_many_rejected_rows_is_of_another_format(
-    tmp_path: Path, bad: str, columns: tuple[str, ...], why: str
+    bad: str, columns: tuple[str, ...], why: str
 ) -> None:
-    assert len(read(tmp_path, bad * 5, columns=columns, most=5).reasons) == 5
-    faults = Faults(5)
-    good_rows(spooled(tmp_path, bad * 6, columns=columns), 0, TIMEZONE, faults).collect()
-    assert faults.are_too_many
-    assert faults.another_format().startswith(
+    sites, faults = Sites(), Faults(5)
+    _, _, five = read_events(block_of(bad * 5, columns=columns), TIMEZONE, sites)
+    faults.add(five)
+    with pytest.raises(Unreadable) as refused:
+        faults.add(five[:1])
+    assert str(refused.value).startswith(
         "of another format: more than 5 of its rows would be rejected (VPP_MAX_REJECTED_ROWS), "
         f"most of them since {why}"
     )
@@ -311,17 +315,17 @@ MOMENTS = {
 }
 
 
-def test_the_moment_of_an_event_is_read_with_its_day(tmp_path: Path) -> None:
-    found = read(tmp_path, "".join(row(day=moment) for moment in MOMENTS))
+def test_the_moment_of_an_event_is_read_with_its_day() -> None:
+    found = read("".join(row(day=moment) for moment in MOMENTS))
     assert found.events.select(pl.col("day").dt.day(), "second").rows() == [
         moment for moment in MOMENTS.values() if moment[0]
     ]
 
 
-def test_the_end_of_an_interval_at_midnight_belongs_to_the_day_before(tmp_path: Path) -> None:
+def test_the_end_of_an_interval_at_midnight_belongs_to_the_day_before() -> None:
     columns = ("NMI", "INTERVAL_END", *COLUMNS[2:])
     ends = ("2025-09-01T00:05", "2025-09-02T00:00", "2025-09-01T14:00:00Z", "2025-09-01")
-    found = read(tmp_path, "".join(row(day=end) for end in ends), columns=columns)
+    found = read("".join(row(day=end) for end in ends), columns=columns)
     assert found.events.select(pl.col("day").dt.day(), "second").rows() == [
         (1, 300),
         (1, 86400),
@@ -330,28 +334,28 @@ def test_the_end_of_an_interval_at_midnight_belongs_to_the_day_before(tmp_path: 
     assert found.reasons == [(5, "interval_end")]
 
 
-def test_long_runs_of_a_date_are_read_like_single_ones(tmp_path: Path) -> None:
+def test_long_runs_of_a_date_are_read_like_single_ones() -> None:
     dates = ["2025-09-01", "2025-09-31", "2025-09-01T14:00Z", "", "2025-09-01"]
-    found = read(tmp_path, "".join(row(day=day) * 500 for day in dates))
+    found = read("".join(row(day=day) * 500 for day in dates))
     days = found.events["day"].dt.day().to_list()
     assert days == [1] * 500 + [2] * 500 + [1] * 500
     assert [reason for _, reason in found.reasons] == ["date"] * 500 + ["missing"] * 500
 
 
-def test_a_row_has_the_source_and_the_line_that_it_came_from(tmp_path: Path) -> None:
-    found = read(tmp_path, row() + "\n" + row(), row(nmi="O") + row(), "", row(tariff="x"))
+def test_a_row_has_the_source_and_the_line_that_it_came_from() -> None:
+    found = read(row() + "\n" + row(), row(nmi="O") + row(), "", row(tariff="x"))
     assert found.events.select("source", "line").rows() == [(0, 2), (0, 4), (1, 3)]
-    assert found.faults.select("file", "source", "line", "reason").rows() == [
-        (3, 1, 2, "nmi"),
-        (3, 3, 2, "tariff"),
+    assert found.bad.select("source", "line", "reason").rows() == [
+        (1, 2, "nmi"),
+        (3, 2, "tariff"),
     ]
     assert found.blank == 1
 
 
-def test_columns_stand_in_any_order_and_others_do_not_matter(tmp_path: Path) -> None:
+def test_columns_stand_in_any_order_and_others_do_not_matter() -> None:
     columns = ("TARIFF", "NOTE", "EVENT_ID", "ENERGY", "NMI", "EVENT_TYPE", "DATE")
     text = '25,"a, b", e-1 ,1.5,6001000001,charge,2025-09-01\n25,,,1.5,6001000001,Charge,x\n'
-    found = read(tmp_path, text, columns=columns)
+    found = read(text, columns=columns)
     columns_read = ("nmi", "is_discharge", "energy_kwh", "event_id", "rejected_id")
     assert found.events.select(columns_read).rows() == [
         ("6001000001", False, Decimal("1.5"), "e-1", None)
@@ -359,7 +363,7 @@ def test_columns_stand_in_any_order_and_others_do_not_matter(tmp_path: Path) -> 
     assert found.reasons == [(3, "date")]
 
 
-def test_a_row_of_a_list_is_open_as_long_as_it_is_as_it_was(tmp_path: Path) -> None:
+def test_a_row_of_a_list_is_open_as_long_as_it_is_as_it_was() -> None:
     bad = ("6001000001", "2025-09-01", "Discharge", "x", "25")
     of_bad = rejected_id(content_of(bad), 1)
     lines = [
@@ -371,7 +375,7 @@ def test_a_row_of_a_list_is_open_as_long_as_it_is_as_it_was(tmp_path: Path) -> N
         ("", *bad[:3], "1.5", "25"),
     ]
     text = "".join(f"{','.join(line)}\n" for line in lines)
-    found = read(tmp_path, text, columns=("REJECTED_ID", *COLUMNS))
+    found = read(text, columns=("REJECTED_ID", *COLUMNS))
     assert found.reasons == [(2, OPEN), (3, "energy"), (5, OPEN), (6, "energy")]
     assert found.events.select("line", "rejected_id").rows() == [(4, of_bad), (7, None)]
 

@@ -10,7 +10,7 @@ import pytest
 from tasks.imports.catalog import EVENTS, KINDS, METER, SCHEMA, Kind
 from tasks.imports.event_rows import OPEN
 from tasks.imports.import_record import ReadObject, catalog_rows, import_id, sentence_of
-from tests.unit.imports.spooled import version
+from tests.unit.imports.blocks import version
 
 A, B = version("events/a.csv"), version("events/b.csv")
 

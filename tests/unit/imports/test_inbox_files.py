@@ -9,8 +9,8 @@ from tasks.imports.catalog import EVENTS, METER, PRICES, list_inbox
 from tasks.imports.inbox_files import group_objects, import_objects
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tests.through_s3 import HEADER
+from tests.unit.imports.blocks import version
 from tests.unit.imports.packed import TIMEZONE, put
-from tests.unit.imports.spooled import version
 
 MB = 1 << 20
 

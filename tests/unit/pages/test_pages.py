@@ -3,43 +3,28 @@
 import re
 import subprocess
 import sys
-import time
 from decimal import Decimal
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 from zipfile import ZipFile
 
 import pytest
 
-from tasks.core.difference import Cause
-from tasks.core.errors import Refused
 from tasks.core.report import Report
 from tasks.core.words import aud
-from tasks.pages.site_statement import REASONS, SiteStatements
+from tasks.pages.site_statement import SiteStatements
 from tasks.pages.sources import Source
 from tasks.pages.vpp_statement import vpp_statement
 from tests.e2e.stack import required
 from tests.golden.__main__ import ROOT
 from tests.unit.pages.big import big_source
-from tests.unit.pages.test_results import renamed
+from tests.unit.pages.conftest import EVIL, renamed
 
 VOID = {"meta", "link", "br", "rect", "line"}
 OPTIONAL = {"tr", "td", "th"}  # HTML lets these end by themselves
 ADDRESSES_ELSEWHERE = re.compile(r"https?://|//[a-z]|url\(|@import")
-EVIL = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</title></style><script>alert(1)</script>",
-    "{{ 7 * 7 }} {% raw %}",
-    "\u202e\u2066Right to left\u200f שלום",
-    "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}\N{FAMILY} Ünïcode",
-    "'; DROP TABLE sites; --",
-    "Wide " + "x" * 10_000,
-    "Long " * 2_000,
-]
 
 
 class Outline(HTMLParser):
@@ -148,10 +133,6 @@ def test_the_completeness_of_meter_data_is_shown_where_a_report_has_it(
     assert b"Completeness" not in pages(source(reports[0]))["vpp"]
 
 
-def test_every_cause_of_a_revision_is_said_in_a_home_owners_words() -> None:
-    assert set(REASONS) == set(get_args(Cause.model_fields["cause"].annotation))
-
-
 def test_pages_have_the_same_bytes_each_time(reports: list[Report]) -> None:
     of = big_source(reports[0], 20)
     assert pages(of) == pages(of)
@@ -171,20 +152,8 @@ def test_a_pdf_is_tagged_and_has_the_same_bytes_whatever_names_are_in_it(
         assert made == of.page(nmi, "pdf")
 
 
-def test_without_typst_a_pdf_is_refused_in_a_sentence(
-    reports: list[Report], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "typst", None)
-    nmi = next(iter(reports[0].sites))
-    with pytest.raises(Refused, match=r"PDF needs typst, .* pip install '\.\[pdf\]'"):
-        SiteStatements(source(reports[0])).page(nmi, "pdf")
-
-
 def test_a_vpp_of_ten_thousand_sites_is_one_page(reports: list[Report]) -> None:
-    of = big_source(reports[0], 10_000)
-    started = time.monotonic()
-    page = vpp_statement(of)
-    assert time.monotonic() - started < 5
+    page = vpp_statement(big_source(reports[0], 10_000))
     assert len(page) < 5_000_000
     assert b"9,950 more sites" in page
 
