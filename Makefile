@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test coverage alarms history bench golden lock sbom audit
+.PHONY: help setup demo up test coverage alarms history bench torture golden lock sbom audit
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -46,6 +46,9 @@ coverage: .venv/ready ## Run all tests and report which lines and branches they 
 
 bench: .venv/ready ## Measure against peers on the same data (several minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+torture: .venv/ready ## Break the network, kill, race, fuzz and flood; print what is wrong (half an hour)
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 golden: .venv/ready ## Write the expected reports and the JSON Schemas again
 	$(BIN)/python -m tests.golden

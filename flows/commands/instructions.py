@@ -28,7 +28,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from uuid import uuid4
 
 from flows import story
 from tasks.core import keys
+from tasks.core.change_fields import shown
 from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month
@@ -210,9 +211,10 @@ def _site_id(nmi: str) -> str:
 def _find(name: str) -> Path:
     """Find a file from here or among the project's data."""
     for path in (Path(name), _DATA / name):
-        if path.is_file():
-            return path
-    raise Refused(f"there is no file {name!r} here or in {_DATA.name}/")
+        with suppress(OSError, ValueError):  # no system has such a name
+            if path.is_file():
+                return path
+    raise Refused(f"there is no file {shown(name)} here or in {_DATA.name}/")
 
 
 def run(

@@ -1,8 +1,9 @@
 """The record of a month: which revisions there are, what each rests on, and whether it is closed.
 
 It is one object a month (`months/<month>.json`), which is replaced only if it is still what was
-read. A run claims its revisions here before it writes them, and a month is closed here. So of a run
-that publishes and a person who closes, one is first, and the other one sees it.
+read. A run claims its revisions here before it writes them, and says at the end that all of them
+are there (`state`); and a month is closed here. So of a run that publishes and a person who closes,
+one is first, and the other one sees it.
 """
 
 from datetime import datetime
@@ -45,6 +46,16 @@ class MonthRecord(_Model):
 
     month: str
     revisions: dict[str, dict[int, Revision]] = {}  # by VPP id and number
+    state: Literal["publishing", "whole"] | None = Field(
+        default=None,
+        description="publishing: a run has claimed revisions, and not all of them are current yet. "
+        "whole: the current report of each VPP is its last revision. None: not recorded then.",
+    )
+    unpublished: dict[str, list[int]] = Field(
+        default={},
+        description="Revisions that a run claimed and died before it wrote; none of them is there, "
+        "and a later one took its place. By VPP id.",
+    )
     closings: list[Closing] = []  # oldest first
     last_settlement: LastSettlement | None = Field(
         default=None, alias="settled", description="None: some VPP was settled by itself since."

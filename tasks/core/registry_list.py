@@ -11,9 +11,7 @@ from typing import Any
 from tasks.core.change_fields import ALL_CHANNELS
 from tasks.core.nmi import default_region
 from tasks.core.registry import Registry
-
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from tasks.core.words import escape_formula
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def to_csv(rows: list[Row]) -> bytes:
     writer.writerow(field.name for field in fields(Row))
     for row in rows:
         writer.writerow(
-            f"'{value}" if str(value).startswith(_FORMULA) else value
+            escape_formula(value) if isinstance(value, str) else value
             for value in asdict(row).values()
         )
     return text.getvalue().encode()

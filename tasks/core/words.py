@@ -13,6 +13,7 @@ from decimal import Decimal
 from tasks.core.month import Month
 
 MINUS = "\N{MINUS SIGN}"
+_JOINER = "\N{WORD JOINER}"  # no line ends between a minus and its amount
 _SHOWN_CHARACTERS = 90
 _MONTHS = (
     "January",
@@ -66,7 +67,7 @@ def aud(amount: Decimal | float | None) -> str:
     if amount is None:
         return "none"
     value = Decimal(str(amount))
-    return f"{MINUS if value < 0 else ''}${abs(value):,.2f}"
+    return f"{MINUS + _JOINER if value < 0 else ''}${abs(value):,.2f}"
 
 
 def change(before: Decimal | float | None, after: Decimal | float | None) -> str:

@@ -23,6 +23,7 @@ from tasks.core.changes import (
     WithdrawChange,
     recorded_change,
 )
+from tasks.core.words import escape_formula
 from tasks.evidence.explanation import (
     Day,
     Explained,
@@ -169,14 +170,14 @@ def _readings(case: Explanation) -> bytes:
                     f"{interval.ends:%Y-%m-%d %H:%M}",
                     interval.event_type,
                     interval.suffix,
-                    interval.serial,
+                    escape_formula(interval.serial),
                     exact(interval.energy_kwh),
                     interval.quality,
                     exact(interval.tariff_cents_per_kwh),
                     exact(interval.value_cents),
                     str(interval.is_cost_only).lower(),
                     interval.file,
-                    interval.member,
+                    escape_formula(interval.member),
                     interval.line,
                     ";".join(interval.price_files),
                 ]

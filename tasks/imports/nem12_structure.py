@@ -36,11 +36,13 @@ _MOST_OTHERS_BYTES = 128 << 20
 def read_lines(path: Path) -> Iterator[pl.DataFrame]:
     """Read a text file as whole lines, some megabytes at a time: row (from 0), line."""
     row = 0
+    above = b""  # an empty line keeps a byte order mark that a chunk begins with in its line
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             lines = pl.read_csv(
-                chunk + file.readline(),
+                above + chunk + file.readline(),
                 has_header=False,
+                skip_rows=len(above),
                 schema={"line": pl.String},
                 separator="\0",  # no such byte is in it, so a field is a whole line
                 quote_char=None,
@@ -50,6 +52,7 @@ def read_lines(path: Path) -> Iterator[pl.DataFrame]:
                 raise_if_empty=False,
             )
             row += lines.height
+            above = b"\n"
             yield lines.with_columns(pl.col("line").fill_null(""))
 
 

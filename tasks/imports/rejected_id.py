@@ -24,8 +24,12 @@ def rejected_id(content: str, number: int) -> str:
 
 
 def is_still_open(id: str, fields: Sequence[str | None]) -> bool:
-    """Say whether a row of a list is as it was when it was rejected, or has nothing filled in."""
+    """Say whether a row of a list is as it was when it was rejected, or has nothing filled in.
+
+    The list has an apostrophe before what a spreadsheet would run.
+    """
     if not any((field or "").strip() for field in fields):
         return True
     found = _ID.fullmatch(id.upper())
-    return found is not None and found[1] == content_of(fields)
+    as_they_were = [(field or "").strip().removeprefix("'") for field in fields]
+    return found is not None and found[1] in (content_of(fields), content_of(as_they_were))

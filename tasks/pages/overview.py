@@ -125,6 +125,7 @@ def index_page(store: ObjectStore, entries: list[MonthEntry]) -> bytes:
         charted=charted,
         chart=chart,
         vpps=_vpp_charts(charted),
+        vpps_month=next((of.month for of in reversed(charted) if of.rows is not None), ""),
         late=next((run.late_data for run in reversed(newest) if run.late_data is not None), None),
         unsettled=_unsettled(store, entries),
     )

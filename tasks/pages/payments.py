@@ -18,7 +18,7 @@ TAX_CODE = "GST-free"
 def payments(reports: Iterable[Report]) -> bytes:
     """Return the list as CSV, UTF-8."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # lines end in CRLF: else a CR in an old name would not be quoted
     writer.writerow(COLUMNS)
     for report in reports:
         vpp, of_month = report.settlement.vpp_id, f"{report.month}-{report.settlement.vpp_id}"

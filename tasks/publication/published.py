@@ -3,11 +3,12 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeGuard
 
 from tasks.core import keys
 from tasks.core.month import Month
 from tasks.core.month_record import MonthRecord
-from tasks.core.run_record import SettledRunRecord
+from tasks.core.run_record import AnyRunRecord, SettledRunRecord
 from tasks.io.object_store import ObjectStore
 from tasks.publication.run_records import read_run_record
 
@@ -81,10 +82,15 @@ def read_same_settlement(
     None if the last settlement of all VPPs had other inputs, or if not all of it is published.
     """
     last = published.record.last_settlement
-    if last is None or last.inputs != inputs_digest:
+    is_publishing = published.record.state == "publishing"
+    if last is None or last.inputs != inputs_digest or is_publishing:
         return None
     if not all(is_current(store, published, vpp) for vpp in published.record.revisions):
         return None
     record = read_run_record(store, last.run_record)
-    is_whole = isinstance(record, SettledRunRecord) and record.reports is not None
-    return record if is_whole else None  # type: ignore[return-value]
+    return record if is_complete(record) else None
+
+
+def is_complete(record: AnyRunRecord | None) -> TypeGuard[SettledRunRecord]:
+    """Say whether a run's record is one of a run that got to its end."""
+    return isinstance(record, SettledRunRecord) and record.reports is not None

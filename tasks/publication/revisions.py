@@ -3,17 +3,20 @@
 A run first claims its revisions in the month's record, which it replaces only if it is still the
 one that was read before the inputs were. Whoever lost that race settled from older inputs, and has
 to settle again: so the newest inputs win. What is claimed is then written, once: `r<n>.json` beside
-`r<n>.diff.json`, and the current copy. A run that dies in between leaves claims behind, which the
-next run keeps; closing a month is refused while there are any.
+`r<n>.diff.json`, and the current copy. When all of it is there, the month's record says so.
+
+A run that dies in between leaves a month that is `publishing`. The next run keeps its claims and
+completes them; closing a month is refused while there are any. If the inputs are others by then,
+the revisions that were never written are named in the record. The dead run's own record says so.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import md5
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.core import keys
 from tasks.core.difference import Basis, Cause, Difference, compare
@@ -23,7 +26,7 @@ from tasks.core.month_record import LastSettlement, MonthRecord, Revision
 from tasks.core.report import Report
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord, SettlementFacts
 from tasks.io.object_store import ObjectStore
-from tasks.publication.published import PublishedMonth
+from tasks.publication.published import PublishedMonth, is_complete, is_current, read_published
 from tasks.publication.run_records import read_run_record, write_run_record
 from tasks.settlement.data_changes import DataChanges, data_changes
 from tasks.settlement.reports import DraftReport
@@ -60,7 +63,8 @@ class Revisions:
         """Say what became of a report."""
         vpp = report.vpp_id
         revision = self.record.last_revision(vpp)
-        changed = ["first"] if outcome != "unchanged" and revision == 1 else []
+        is_first = keys.report(self.published.month, vpp) not in self.published.objects
+        changed = ["first"] if outcome != "unchanged" and is_first else []
         if difference := self.differences.get(vpp):
             changed = [f"{name} {values}" for name, values in difference.totals.items()]
             changed = changed or ["no total"]
@@ -112,7 +116,57 @@ def publish(store: ObjectStore, revisions: Revisions, run_record: RunRecord) -> 
         return revisions.outcome(report, "published" if is_written else "unchanged")
 
     with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
-        return list(pool.map(publish_report, revisions.reports))
+        outcomes = list(pool.map(publish_report, revisions.reports))
+    if revisions.record.state != "whole":
+        _finish(store, revisions, run_record.model_copy(update=ended(outcomes)))
+    return outcomes
+
+
+def ended(reports: list[ReportOutcome]) -> dict[str, Any]:
+    """Return what a run's record says at the end of publishing."""
+    is_new = any(report.outcome == "published" for report in reports)
+    return {"outcome": "published" if is_new else "unchanged", "reports": reports}
+
+
+def _finish(store: ObjectStore, revisions: Revisions, run_record: RunRecord) -> None:
+    """Say in the month's record that all of it is published, if it is, and what never will be.
+
+    If somebody wrote that record meanwhile, it is for them to say so.
+    """
+    now = read_published(store, revisions.published.month)
+    last = now.record.last_settlement
+    if revisions.record != revisions.published.record:
+        write_run_record(store, revisions.run_record, run_record)
+    with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+        is_whole = all(pool.map(lambda vpp: is_current(store, now, vpp), now.record.revisions))
+    if not is_whole or (last and not is_complete(read_run_record(store, last.run_record))):
+        return
+    _end_dead_runs(store, revisions)
+    unpublished = {
+        vpp: missing
+        for vpp, of_vpp in now.record.revisions.items()
+        if (missing := [n for n in of_vpp if keys.report(now.month, vpp, n) not in now.objects])
+    }
+    record = now.record.model_copy(update={"state": "whole", "unpublished": unpublished})
+    with suppress(LostRace):
+        store.write_if(keys.month_record(now.month), record.to_bytes(), now.etag)
+
+
+def _end_dead_runs(store: ObjectStore, revisions: Revisions) -> None:
+    """Say of runs that died while they published the month that they did.
+
+    One that lives yet says something else at its own end.
+    """
+    old = revisions.published.record
+    if old.state == "whole":
+        return
+    claims = {of_vpp[max(of_vpp)].run_record for of_vpp in old.revisions.values()}
+    for key in sorted(claims - {revisions.run_record}):
+        record = read_run_record(store, key)
+        if record is not None and record.outcome == "publishing":
+            reason = f"it died while it published; {revisions.run_record} completed the month"
+            dead = record.model_copy(update={"outcome": "failed", "reason": reason})
+            write_run_record(store, key, dead)
 
 
 def _claim(store: ObjectStore, revisions: Revisions, run_record: RunRecord) -> None:
@@ -148,11 +202,12 @@ def _with_claims(
     is_changed = revisions != old.revisions
     last, inputs = old.last_settlement, settlement.facts.inputs
     if settlement.request.is_whole:
-        if last is None or last.inputs != inputs or is_changed:
+        if last is None or last.inputs != inputs or is_changed or old.state != "whole":
             last = LastSettlement(inputs=inputs, run_record=run_record)
     elif is_changed:
         last = None
-    return old.model_copy(update={"revisions": revisions, "last_settlement": last})
+    new = old.model_copy(update={"revisions": revisions, "last_settlement": last})
+    return old if new == old else new.model_copy(update={"state": "publishing"})
 
 
 def _is_published(store: ObjectStore, month: Month, report: DraftReport, number: int) -> bool:

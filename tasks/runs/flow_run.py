@@ -3,6 +3,7 @@
 The flows call these; the rooms below work without Prefect.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -136,27 +137,33 @@ def settlement_run(
     run = Run(open_store(), month, request, str(runtime.flow_run.id), started_by(), parameters)
     add_tags(str(month))
     try:
-        with run.recorded(), _one_at_a_time(month):
+        with run.recorded(), _one_at_a_time(run.store.settings, month):
             yield run
     finally:
         telemetry.count_settlement(run.record_now())
         summary.announce_settlement(run)
 
 
+def turn_name(settings: Settings, month: Month) -> str:
+    """Name what lets one run at a time settle a month: two places on one Prefect have two."""
+    place = re.sub("[^A-Za-z0-9._]+", "-", f"{settings.bucket}/{settings.prefix}").strip("-")
+    return f"settle-{place}-{month}"
+
+
 @contextmanager
-def _one_at_a_time(month: Month) -> Iterator[None]:
-    """Wait while another run settles this month, whatever flow it was started by.
+def _one_at_a_time(settings: Settings, month: Month) -> Iterator[None]:
+    """Wait while another run settles this month of this place, whatever flow it was started by.
 
     This only keeps the history in order; what is published is right without it. The place of a run
     that dies, or that cannot give it back, is free when its lease runs out.
     """
-    name = f"settle-{month}"
+    name = turn_name(settings, month)
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    place = ExitStack()
-    place.enter_context(concurrency(name, occupy=1, lease_duration=60, strict=True))
+    turn = ExitStack()
+    turn.enter_context(concurrency(name, occupy=1, lease_duration=60, strict=True))
     try:
         yield
     finally:
         with suppress(httpx.TransportError):
-            place.close()
+            turn.close()

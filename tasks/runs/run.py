@@ -23,7 +23,7 @@ from tasks.core.run_record import (
     VppDifference,
 )
 from tasks.io.object_store import ObjectStore
-from tasks.publication.revisions import Revisions
+from tasks.publication.revisions import Revisions, ended
 from tasks.publication.run_records import write_run_record
 from tasks.runs.stage import run_logger
 from tasks.settlement.inputs import MonthInputs
@@ -143,13 +143,8 @@ class Run:
 
     def end_published(self, revisions: Revisions, reports: list[ReportOutcome]) -> None:
         """End as published, or as unchanged if there was nothing to publish."""
-        is_new = any(report.outcome == "published" for report in reports)
         self.differences = revisions.differences
-        self.note(
-            outcome="published" if is_new else "unchanged",
-            digest=revisions.record.digest,
-            reports=reports,
-        )
+        self.note(digest=revisions.record.digest, **ended(reports))
 
     def end_preview(self, settlement: Settlement, revisions: Revisions) -> None:
         """End as a preview: what publishing would do."""

@@ -45,6 +45,7 @@ from tasks.settlement.completeness import (
 from tasks.settlement.inputs import MonthInputs
 
 _PROGRESS_SECONDS = 2
+_SHOWN_CHARACTERS = 300  # of a rejected row
 _SHOWN_ROWS = 100
 _SHOWN = 10  # of what is named in a line
 # Reasons why rows were skipped that are no faults.
@@ -249,7 +250,9 @@ def show_rejected(inputs: MonthInputs) -> None:
     create_table_artifact(
         first.select("rejected_id", "key", "line", "reason", "at_stake_aud", "row")
         .with_columns(
-            pl.col("at_stake_aud").cast(pl.Float64).round(2), pl.col("reason").replace(REASONS)
+            pl.col("at_stake_aud").cast(pl.Float64).round(2),
+            pl.col("reason").replace(REASONS),
+            pl.col("row").str.slice(0, _SHOWN_CHARACTERS),
         )
         .to_dicts(),
         key=f"rejected-rows-{inputs.month}",

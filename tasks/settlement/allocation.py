@@ -184,7 +184,7 @@ def _require_computable(connection: duckdb.DuckDBPyConnection) -> None:
         raise Refused(
             "energy or tariff: "
             + "; ".join(
-                f"the events of {row['vpp']} are worth more than 1,600 trillion AUD, those of its "
+                f"the events of {row['vpp']} are worth more than 70 trillion AUD, those of its "
                 f"site {row['nmi']} alone {row['aud']:,} AUD"
                 for row in immense[:5]
             )

@@ -70,12 +70,12 @@ def list_rejected_rows(
     at_stake = pl.col("at_stake_aud").cast(pl.String).str.replace(r"\.?0+$", "")
     rejected.select(
         pl.col("rejected_id").alias(REJECTED_ID),
-        *(pl.col(name.lower()).alias(name) for name in COLUMNS),
+        *(_as_text(name.lower()).alias(name) for name in COLUMNS),
         pl.col("reason").replace(REASONS).alias("REASON"),
         at_stake.alias("AT_STAKE_AUD"),
         pl.col("key").alias("FILE"),
         pl.col("line").alias("LINE"),
-        pl.col("row").alias("ROW"),
+        _as_text("row").alias("ROW"),
     ).write_csv(path)
     key = keys.rejected_rows(month)
     present = next((version for version in store.versions(key) if version.key == key), None)
@@ -85,6 +85,13 @@ def list_rejected_rows(
     elif present.size == path.stat().st_size and _has_content(store, present, path):
         return
     store.upload(path, key)
+
+
+def _as_text(name: str) -> pl.Expr:
+    """Return a column in which no spreadsheet finds a formula; numbers stay as they are."""
+    text = pl.col(name)
+    is_formula = text.str.contains(r"^\s*[=+@-]") & ~text.str.contains(r"^[+-]?[0-9.]+$")
+    return pl.when(is_formula).then(pl.lit("'") + text).otherwise(text)
 
 
 def _has_content(store: ObjectStore, present: ObjectVersion, path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The benchmark: `make bench`, `make bench ARGS=--quick`, or `make bench ARGS="--sizes 10 100"`.
 
-`--sizes` are millions of events in one file, `--sites` thousands of sites; `--quick` is a minute.
+`--files` are how many small files, `--sizes` millions of events in one file; each may be left
+empty. `--quick` is a minute. `python -m tests.bench.sites` measures many sites.
 
 Runs the real flow, settle-month, against a small S3 server on files (`s3.py`) and a Prefect server,
 each in a process of its own, and its peers in the same run on the same data, each likewise:
@@ -47,15 +48,22 @@ LOOPED_ROWS = MILLION
 
 
 def write_events(
-    path: Path, rows: int, sites: int = SITES, first: int = 0, of: int = 0, first_site: int = 0
+    path: Path,
+    rows: int,
+    sites: int = SITES,
+    first: int = 0,
+    of: int = 0,
+    first_site: int = 0,
+    minute: int = 0,
 ) -> None:
     """Write seeded events of one month: 5-minute marks in order, prices from -50 to 350 c/kWh.
 
-    They are those from `first` on of `of` that fill the month (0: as many as there are rows).
+    They are those from `first` on of `of` that fill the month (0: as many as there are rows), so
+    many minutes later.
     """
     number = pl.int_range(first, first + rows, dtype=pl.Int64).alias("i")
     i = pl.col("i")
-    minutes = (i * 8640 // (of or rows)) * 5
+    minutes = (i * 8640 // (of or rows)) * 5 + minute
     pl.LazyFrame().select(number).select(
         ("6" + (i * 7919 % sites + first_site).cast(pl.String).str.zfill(9)).alias("NMI"),
         (pl.datetime(2025, 9, 1) + pl.duration(minutes=minutes))
@@ -388,10 +396,9 @@ def clear(store: ObjectStore) -> None:
 
 
 def a_day(path: Path, number: int, all_days: int = 10 * MILLION) -> None:
-    """Write a day's events of all sites; what comes after the 30th are others of a day again."""
+    """Write a day's events of all sites; those after the 30th are of a day again, in between."""
     rows = all_days // 30
-    sites = SITES - number // 30
-    write_events(path, rows, sites, first=(number % 30 + number // 30) * rows, of=all_days)
+    write_events(path, rows, first=number % 30 * rows, of=all_days, minute=number // 30)
 
 
 def a_small_day(path: Path, number: int) -> None:
@@ -404,32 +411,13 @@ def a_site(path: Path, number: int) -> None:
     write_events(path, 50, sites=1, first_site=number)
 
 
-def many_sites(thousands: int, folder: Path) -> Growth:
-    """Measure many sites, a hundred in a VPP, with 30 events of each; return our stages."""
-    sites = thousands * 1000
-    store, settings = placed(f"sites-{thousands}")
-    write_events(folder / "sites.csv", 30 * sites, sites)
-    store.upload(folder / "sites.csv", "events/2025-09.csv")
-    record_portfolio(store, settings, sites // 100, sites)
-    head(f"{30 * sites:,} events of {sites:,} sites in {sites // 100:,} VPPs")
-    ours, peak = measure("ours", settings.prefix)
-    show("import, settle, publish (cold)", dict(ours), peak, None)
-    show("the same again, nothing changed", *measure("ours", settings.prefix), None)
-    clear(store)
-    return {"settle": ours["settle"], "publish": ours["publish"], "peak MB": peak}
-
-
-def show_growth(title: str, of: dict[int, Growth], per: str) -> None:
-    """Print what each costs as it grows."""
-    names = list(next(iter(of.values())))
-    costs = [name for name in names if name != "peak MB"]
-    print(f"\n**{title}**\n\n| {per} | {' | '.join(f'{n} (s)' for n in costs)} | ", end="")
-    print(" | ".join(f"{n} (s) per {per}" for n in costs) + " | peak MB |")
-    print("|" + "--:|" * (2 * len(costs) + 2))
+def show_growth(of: dict[int, Growth]) -> None:
+    """Print what an import costs as it grows."""
+    print("\n**One file as it grows**\n\n| million rows | import (s) | s per million | peak MB |")
+    print("|--:|--:|--:|--:|")
     for count, growth in of.items():
-        whole = " | ".join(f"{growth[name]:.2f}" for name in costs)
-        each = " | ".join(f"{growth[name] / count:.3f}" for name in costs)
-        print(f"| {count:,} | {whole} | {each} | {growth['peak MB']:.0f} |", flush=True)
+        seconds = growth["import"]
+        print(f"| {count} | {seconds:.2f} | {seconds / count:.3f} | {growth['peak MB']:.0f} |")
 
 
 @contextmanager
@@ -465,7 +453,7 @@ def main() -> None:
     """Run the benchmark, or (with --work) one piece of it."""
     parser = argparse.ArgumentParser(description="Measure, with peers in the same run.")
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10], metavar="MILLIONS")
-    parser.add_argument("--sites", type=int, nargs="*", default=[10, 100], metavar="THOUSANDS")
+    parser.add_argument("--files", type=int, nargs="*", default=[30, 5000], choices=[30, 5000])
     parser.add_argument("--quick", action="store_true", help="30 small files and a million events")
     parser.add_argument("--runners", action="store_true", help="also on Dask and Ray")
     parser.add_argument("--work", choices=WORK)
@@ -487,14 +475,13 @@ def main() -> None:
             if options.quick:
                 many_files("33,333 events each", a_small_day, 30, folder, False)
                 return
-            many_files("a day of 333,333 events each", a_day, 30, folder, options.runners)
+            if 30 in options.files:
+                many_files("a day of 333,333 events each", a_day, 30, folder, options.runners)
             millions = {size: one_file(size, folder) for size in options.sizes}
             if millions:
-                show_growth("One file as it grows", millions, "million rows")
-            many_files("50 events of one site each", a_site, 5000, folder, False)
-            thousands = {count: many_sites(count, folder) for count in options.sites}
-            if thousands:
-                show_growth("A settlement as it grows", thousands, "thousand sites")
+                show_growth(millions)
+            if 5000 in options.files:
+                many_files("50 events of one site each", a_site, 5000, folder, False)
 
 
 if __name__ == "__main__":

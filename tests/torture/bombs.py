@@ -6,12 +6,27 @@ it unpacks is made while it is packed, and is never whole on this machine.
 
 import gzip
 import io
+import json
+import os
+import subprocess
+import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
+from time import monotonic
+
+from flows.story import import_new_files
+from tasks.core.settings import Settings
+from tasks.core.words import count
+from tasks.io.object_store import ObjectStore
+from tests.through_s3 import Place
 
 MB = 1 << 20
+MOST_MB = 1000  # of memory, for any import
+GOOD_KEY = "events/good.csv"
 HEADER = b"NMI,DATE,EVENT_TYPE,ENERGY,TARIFF\n"
 EVENT = b"6001000001,2025-09-01,Discharge,1.5,25\n"
 BAD_EVENT = b"6001000001,2025-09-01,Discharge,x,25\n"
@@ -47,8 +62,11 @@ def _wide(columns: int, row: bytes, size: int) -> Iterator[bytes]:
 
 
 def bombs(megabytes: int) -> Iterator[Bomb]:
-    """Yield all kinds, of so many megabytes once they are unpacked."""
+    """Yield all kinds, of so many megabytes once they are unpacked; the smallest ones first."""
     size = megabytes * MB
+    yield Bomb(
+        "events: 5 MB of commas in one line", "events/bomb.csv.gz", _after(HEADER, b",", 5 * MB)
+    )
     events = {
         "commas in one line": _after(HEADER, b",", size),
         "commas in the header": _filled(b",", size),
@@ -103,10 +121,40 @@ def _other_sites(size: int) -> Iterator[bytes]:
         )
 
 
-def packed(bomb: Bomb) -> bytes:
-    """Pack a bomb as its key says."""
+def zip_bombs(megabytes: int) -> Iterator[Bomb]:
+    """Yield zips that are bombs by what is in them: many files, zips in zips, a high ratio."""
+    yield Bomb("zip: 20,000 empty days", "meter-data/bomb.zip", _many(20_000))
+    yield Bomb("zip: zips in zips in zips", "meter-data/bomb.zip", _nested(4))
+    yield Bomb("zip: zips in a zip", "meter-data/bomb.zip", _nested(2, copies=20))
+    yield Bomb("zip: one file named twice", "prices/bomb.zip", _many(2, name="a.csv"))
+
+
+def _many(files: int, name: str = "") -> list[bytes]:
     buffer = io.BytesIO()
-    if bomb.key.endswith(".zip"):
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")
+        for number in range(files):
+            archive.writestr(name or f"{number}.csv", NEM12 + DAY)
+    return [buffer.getvalue()]
+
+
+def _nested(depth: int, copies: int = 1) -> list[bytes]:
+    data = NEM12 + DAY * 100_000
+    for _ in range(depth):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(copies):
+                archive.writestr(f"{number}.zip", data)
+        data = buffer.getvalue()
+    return [data]
+
+
+def packed(bomb: Bomb) -> bytes:
+    """Pack a bomb as its key says, unless its content is packed already."""
+    buffer = io.BytesIO()
+    if isinstance(bomb.unpacked, list):
+        buffer.write(b"".join(bomb.unpacked))
+    elif bomb.key.endswith(".zip"):
         with (
             zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open("bomb.csv", "w", force_zip64=True) as member,
@@ -120,3 +168,81 @@ def packed(bomb: Bomb) -> bytes:
     else:
         buffer.write(b"".join(bomb.unpacked))
     return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a bomb; `wrong` has sentences for what should not be."""
+
+    name: str
+    packed_bytes: int
+    unpacked_bytes: int
+    peak_mb: int
+    seconds: float
+    became: str
+    wrong: list[str]
+
+
+def import_all(megabytes: int, only: str = "") -> Iterator[Imported]:
+    """Import each kind of bomb beside a good file, each in a process of its own."""
+    for bomb in [*bombs(megabytes), *zip_bombs(megabytes)]:
+        if only in bomb.name:
+            yield _import(bomb, megabytes * MB)
+
+
+def _import(bomb: Bomb, size: int) -> Imported:
+    place = Place()
+    data = packed(bomb)
+    place.store.write(bomb.key, data)
+    place.store.write(GOOD_KEY, HEADER + EVENT)
+    started = monotonic()
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.torture.bombs"],
+        env=os.environ
+        | {"VPP_PREFIX": place.settings.prefix, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    seconds = monotonic() - started
+    peak, files, wrong = 0, dict[str, str](), []
+    if process.returncode:
+        wrong.append(f"{bomb.name}: the import ended with {process.stderr[-300:]}")
+    else:
+        said = json.loads(process.stdout)
+        peak, files = said["peak_mb"], said["files"]
+    if peak >= MOST_MB:
+        wrong.append(f"{bomb.name}: {peak} MB")
+    if files.get(GOOD_KEY) != "1 row":
+        wrong.append(f"{bomb.name}: the good file became {files.get(GOOD_KEY)}")
+    became = str(files.get(bomb.key))
+    place.store.delete(bomb.key)
+    return Imported(bomb.name, len(data), size, peak, seconds, became, wrong)
+
+
+def main() -> None:
+    """Import what is new in the place that the environment names; print peak memory and files."""
+    store = ObjectStore(Settings())
+    inbox, _ = import_new_files(store)
+    print(
+        json.dumps(
+            {
+                "peak_mb": peak_mb(),
+                "files": {
+                    file["key"]: file["failed"] or count(file["rows"], "row")
+                    for file in inbox.files.iter_rows(named=True)
+                },
+            }
+        )
+    )
+
+
+def peak_mb() -> int:
+    """Return how much memory this process has had at most, MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 // 10**6
+
+
+if __name__ == "__main__":
+    main()

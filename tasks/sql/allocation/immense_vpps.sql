@@ -1,7 +1,8 @@
--- VPPs whose month is worth more than can be computed with: one row per VPP whose sites
--- have 10^18 sixths of a cent or more, signs aside, with the site that has most.
--- That is 1,600 trillion AUD: an energy or a tariff is in the wrong unit. Below it,
--- all products of the rule have at most 18 digits before the point and 20 behind it.
+-- VPPs whose month is worth more than a report can say to the cent: one row per VPP
+-- whose sites have 70 trillion AUD or more, signs aside, with the site that has most:
+-- an energy or a tariff is in the wrong unit. Below 2^46 AUD the number in a report's
+-- JSON is that of its cents (core/report.py), and all products of the rule have at most
+-- 18 digits before the point and 20 behind it.
 with sites as (
     select
         vpp,
@@ -17,5 +18,5 @@ select
     trunc(max(sixth_cents))::hugeint // 600 as aud
 from sites
 group by vpp
-having sum(sixth_cents) >= 1000000000000000000
+having sum(sixth_cents) >= 42000000000000000 -- 70 x 10^12 x 600
 order by vpp

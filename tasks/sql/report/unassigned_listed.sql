@@ -1,5 +1,6 @@
--- Which unassigned sites are listed, in NMI order: all that the registry has, and of the
--- others the $most with most energy. One row per site, as report/unassigned has them.
+-- Which unassigned sites are listed, in NMI order: all that the registry has, and of
+-- the others the $most with most energy. One row per site, as report/unassigned has
+-- them.
 select
     nmi,
     is_known,
@@ -10,5 +11,7 @@ select
 from unassigned
 qualify
     is_known
-    or row_number() over (partition by is_known order by energy_kwh desc, nmi) <= $most
+    or row_number()
+        over (partition by is_known order by energy_kwh desc, nmi asc)
+    <= $most
 order by nmi

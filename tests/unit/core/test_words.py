@@ -65,7 +65,7 @@ def test_no_name_is_a_formula_in_a_csv(text: str, expected: str) -> None:
     [
         (Decimal("0"), "$0.00"),
         (Decimal("1234.5"), "$1,234.50"),
-        (Decimal("-1.43"), f"{words.MINUS}$1.43"),
+        (Decimal("-1.43"), "\N{MINUS SIGN}\N{WORD JOINER}$1.43"),
         (1234567.89, "$1,234,567.89"),
         (None, "none"),
     ],
@@ -78,7 +78,7 @@ def test_an_amount(amount: Decimal | float | None, expected: str) -> None:
     ("before", "after", "expected"),
     [
         (1.0, 2.5, "+$1.50"),
-        (2.5, 1.0, f"{words.MINUS}$1.50"),
+        (2.5, 1.0, "\N{MINUS SIGN}\N{WORD JOINER}$1.50"),
         (None, 3.0, "+$3.00"),
         (1.0, 1.0, "$0.00"),
     ],

@@ -30,7 +30,7 @@ def test_lines_are_whole_whatever_is_read_at_once(
 ) -> None:
     monkeypatch.setattr(nem12_structure, "_CHUNK_BYTES", size)
     path = tmp_path / "a.csv"
-    texts = ["a,b", "", '"c', "d", "e"]
+    texts = ["a,b", "", '"c', "\ufeffd", "e"]
     path.write_bytes(end.join(texts).encode())
     found = [row for lines in read_lines(path) for row in lines.rows()]
     assert [(row, line.rstrip("\r")) for row, line in found] == list(enumerate(texts))

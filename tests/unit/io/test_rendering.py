@@ -11,7 +11,7 @@ from tasks.core.late_data import LateData
 from tasks.core.month import Month
 from tasks.io.rendering import render
 from tests.golden.__main__ import ROOT
-from tests.unit.pages.test_pages import EVIL
+from tests.unit.pages.conftest import EVIL
 
 TEMPLATES = sorted((ROOT / "tasks").glob("*/templates/*"))
 MARKDOWN = [

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.core.run_record import ReportOutcome
 from tasks.pages.month_chart import month_chart
-from tests.unit.pages.test_pages import EVIL
+from tests.unit.pages.conftest import EVIL
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -28,7 +28,7 @@ def test_bars_are_in_order_and_meet_at_zero() -> None:
     assert texts(svg) == [
         *("Big", "$10.00 + $30.00"),
         *("Small", "$1.00 + $2.00"),
-        *("Owes", "\N{MINUS SIGN}$10.00 + $0.00"),
+        *("Owes", "\N{MINUS SIGN}\N{WORD JOINER}$10.00 + $0.00"),
     ]
     bars = [
         (e.get("class"), float(e.get("x", "")), float(e.get("width", "")))

@@ -14,15 +14,6 @@ from tasks.pages import results
 from tests.golden.__main__ import ROOT
 
 MONTH = Month(2025, 9)
-EVIL = '=HYPERLINK("https://example.com","Pay")'
-
-
-def renamed(report: Report, name: str, address: str) -> Report:
-    """Return a report whose names are others."""
-    sites = {
-        nmi: site.model_copy(update={"address": address}) for nmi, site in report.sites.items()
-    }
-    return report.model_copy(update={"vpp": name, "sites": sites})
 
 
 def test_the_data_dictionary_is_in_step() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from xml.etree import ElementTree
 from zipfile import ZipFile
 
 import polars as pl
@@ -12,9 +13,15 @@ from tasks.core.report import Report
 from tasks.pages import results
 from tasks.pages import workbook as workbook_module
 from tasks.pages.workbook import workbook
-from tests.unit.pages.test_results import EVIL, renamed
+from tests.unit.pages.conftest import EVIL, renamed
 
 MONTH = Month(2025, 9)
+
+
+def shared_texts(data: bytes) -> bytes:
+    """Return the part of a workbook that has its texts."""
+    with ZipFile(io.BytesIO(data)) as book:
+        return book.read("xl/sharedStrings.xml")
 
 
 def sheets(data: bytes) -> str:
@@ -23,17 +30,28 @@ def sheets(data: bytes) -> str:
         return "".join(book.read(name).decode() for name in sorted(book.namelist()))
 
 
-def test_a_workbook_has_text_where_text_is_meant_and_no_formula(reports: list[Report]) -> None:
-    evil = [renamed(report, EVIL, "https://example.com/<b>") for report in reports]
-    evil[0] = renamed(evil[0], "x" * 40_000, "\u202e=1+1 \N{GRINNING FACE}\x01")
+@pytest.mark.parametrize("name", EVIL, ids=range(len(EVIL)))
+def test_a_workbook_has_text_where_text_is_meant_and_no_formula(
+    reports: list[Report], name: str
+) -> None:
+    evil = [renamed(report, name, f"{name} 2") for report in reports]
     data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
     xml = sheets(data)
     assert "<f>" not in xml and "<hyperlink" not in xml
-    assert "=HYPERLINK(" in xml.replace("&quot;", '"')
+    texts = ["".join(of.itertext()) for of in ElementTree.fromstring(shared_texts(data))]
+    shown = {" ".join(of.replace("_x000D_", "\r").split()) for of in texts}  # as Excel reads it
+    assert {" ".join(of.split()) for of in (name, f"{name} 2")} <= shown
     nmi = next(iter(evil[0].sites))
-    assert f"<t>{nmi}</t>" in xml  # a shared string, not a number
+    assert nmi in shown  # a text, not a number
     assert not re.search(rf"<v>{nmi}</v>", xml)
     assert data == workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
+
+
+def test_what_a_cell_cannot_hold_is_cut(reports: list[Report]) -> None:
+    evil = [renamed(reports[0], "x" * 40_000, "\x01\x00")]
+    data = workbook(MONTH, results.vpp_months(evil), results.site_months(evil))
+    shown = {"".join(of.itertext()) for of in ElementTree.fromstring(shared_texts(data))}
+    assert "x" * 32_767 in shown
 
 
 def test_sites_that_do_not_fit_go_on_in_another_sheet(

@@ -9,8 +9,14 @@ from tasks.core.difference import Difference
 from tasks.core.errors import LostRace, Refused
 from tasks.core.month import Month
 from tasks.publication.closing import close
-from tasks.publication.published import is_current, read_month_record, read_published
+from tasks.publication.published import (
+    is_current,
+    read_month_record,
+    read_published,
+    read_same_settlement,
+)
 from tasks.publication.revisions import Revisions, draft_revisions, publish
+from tasks.publication.run_records import read_run_record
 from tasks.runs.run import Run
 from tasks.settlement.settlement import Settlement, settle
 from tests.through_s3 import Place
@@ -168,9 +174,60 @@ def test_the_run_record_that_a_claim_names_is_there_before_it(place: Place) -> N
     run = Run(place.store, MONTH, settlement.request, "x", "test", parameters={})
     run.note_settlement(settlement.facts)
     drafted = draft_revisions(place.store, read_published(place.store, MONTH), settlement, run.key)
-    publish(place.store, drafted, run.record_now(outcome="publishing"))
-    record, _ = read_month_record(place.store, MONTH)
-    assert record.revisions["one"][2].run_record == run.key
+    found = place.store.read("months/2025-09.json")
+    assert found is not None
+    place.store.write("months/2025-09.json", found[0] + b"\n")  # so that the claim is lost
+    with pytest.raises(LostRace):
+        publish(place.store, drafted, run.record_now(outcome="publishing"))
+    assert drafted.record.revisions["one"][2].run_record == run.key
     found = place.store.read(run.key)
     assert found is not None
     assert b'"outcome": "publishing"' in found[0]
+
+
+def _die_after_the_claim(place: Place) -> str:
+    """Do what a run does that is killed once it has claimed; return the key of its record."""
+    settlement = place.settle("2025-09")
+    run = Run(place.store, MONTH, settlement.request, "died", "test", parameters={})
+    run.note_settlement(settlement.facts)
+    run.note(outcome="publishing")
+    claimed = draft_revisions(place.store, read_published(place.store, MONTH), settlement, run.key)
+    run.write_record()
+    place.store.write("months/2025-09.json", claimed.record.to_bytes())
+    return run.key
+
+
+def test_the_months_record_says_whether_all_of_it_is_published(place: Place) -> None:
+    assert read_month_record(place.store, MONTH)[0].state == "whole"
+    place.put("late.csv", [LATE])
+    _die_after_the_claim(place)
+    assert read_month_record(place.store, MONTH)[0].state == "publishing"
+    place.publish("2025-09")
+    record = read_month_record(place.store, MONTH)[0]
+    assert (record.state, record.unpublished) == ("whole", {})
+
+
+def test_after_a_run_that_died_the_next_is_not_computed_again_and_again(place: Place) -> None:
+    place.put("late.csv", [LATE])
+    dead = _die_after_the_claim(place)
+    place.publish("2025-09")
+    published = read_published(place.store, MONTH)
+    last = read_same_settlement(place.store, published, place.inputs("2025-09").digest)
+    assert last is not None
+    assert last.run_id != "died"
+    record = read_run_record(place.store, dead)
+    assert record is not None
+    assert record.outcome == "failed"
+    assert str(record.reason).startswith("it died while it published; runs/2025-09/")
+
+
+def test_a_revision_that_was_claimed_and_never_written_is_named(place: Place) -> None:
+    """By the time of the next run, the inputs are others."""
+    place.put("late.csv", [LATE])
+    _die_after_the_claim(place)
+    place.put("late.csv", [LATE, LATE.replace("-03", "-04")])
+    one, _ = place.publish("2025-09")
+    assert (one.outcome, one.revision) == ("published", 3)
+    record = read_month_record(place.store, MONTH)[0]
+    assert (record.state, record.unpublished) == ("whole", {"one": [2]})
+    assert reports(place) == [name.replace("r2", "r3") for name in SECOND]

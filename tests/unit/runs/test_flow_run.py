@@ -10,6 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.core.errors import Refused
 from tasks.core.month import Month
+from tasks.core.settings import Settings
 from tasks.runs.flow_run import (
     add_tags,
     month_in_name,
@@ -17,6 +18,7 @@ from tasks.runs.flow_run import (
     open_store,
     started_by,
     task_runner,
+    turn_name,
 )
 
 
@@ -75,3 +77,15 @@ def test_threads_run_the_imports_unless_a_setting_says_otherwise(
     assert isinstance(task_runner(), ThreadPoolTaskRunner)
     with pytest.raises(Refused, match="VPP_TASK_RUNNER is 'abacus'"):
         open_store()
+
+
+def test_two_places_on_one_prefect_do_not_wait_for_each_other() -> None:
+    month = Month(2025, 9)
+    names = {
+        turn_name(Settings(bucket=bucket, prefix=prefix), month)
+        for bucket in ("a", "b")
+        for prefix in ("", "x/", "y z/")
+    }
+    assert sorted(names) == [
+        f"settle-{place}-2025-09" for place in ("a", "a-x", "a-y-z", "b", "b-x", "b-y-z")
+    ]

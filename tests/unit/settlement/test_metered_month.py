@@ -303,7 +303,7 @@ def test_a_month_beyond_what_can_be_computed_is_refused_and_names_the_site(place
     rows = [f"{OTHER},2026-03-01,Discharge,999999999,999999"] * 200
     place.put("events.csv", rows)
     assert refusal(place) == (
-        "energy or tariff: the events of one are worth more than 1,600 trillion AUD, those of its "
+        "energy or tariff: the events of one are worth more than 70 trillion AUD, those of its "
         f"site {OTHER} alone 1,999,997,998,000,002 AUD. Correct their units: energy is in kWh, a "
         "tariff in cents per kWh"
     )

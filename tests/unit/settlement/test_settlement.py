@@ -9,6 +9,7 @@ import pytest
 
 from tasks.core.errors import Refused
 from tasks.core.request import SettlementRequest, WhatIf
+from tasks.settlement import settlement
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.settlement import Settlement, settle
 from tests.through_s3 import HEADER, Place, reports_of
@@ -132,3 +133,12 @@ def test_a_month_without_a_file_has_reports_of_nothing(s3_endpoint: str) -> None
     found = empty.settle("2025-09")
     assert [report.totals.total_revenue for report in reports_of(found)] == [0, 0]
     assert (found.facts.settled_events, found.facts.files) == (0, [])
+
+
+def test_of_sites_that_nobody_knows_those_with_most_energy_are_listed(
+    place: Place, inputs: MonthInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement, "_MOST_UNKNOWN_SITES", 0)
+    facts = settled(place, inputs, allow_missing=True).facts
+    assert [site.nmi for site in facts.unassigned] == [TWO]
+    assert (facts.unassigned_sites, facts.unassigned_events) == (2, 3)
