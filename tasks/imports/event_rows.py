@@ -309,7 +309,6 @@ def _market_moments(
         """Read each text as one whole number: its day and second; null for all else."""
         dates = texts.str.strip_chars()
         is_local = dates.str.contains(rf"^{_DATE}({_TIME})?$")
-        has_offset = dates.str.contains(rf"^{_DATE}{_TIME}{_OFFSET}")
         day = dates.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64) + _EPOCH
         hours = dates.str.slice(11, 2).cast(pl.Int64, strict=False)
         minutes = dates.str.slice(14, 2).cast(pl.Int64, strict=False)
@@ -317,6 +316,7 @@ def _market_moments(
         second = hours * 3600 + minutes * 60 + seconds.fill_null(0)
         local = day * _DAY + _where(is_local, second).fill_null(_DATE_ALONE)
         if not is_local.all():
+            has_offset = dates.str.contains(rf"^{_DATE}{_TIME}{_OFFSET}")
             shifted = _to_market_time(dates, day * 86400 + second)
             local = _where(is_local, local, _where(has_offset, shifted))
         if not is_interval_end:
