@@ -10,7 +10,7 @@ with counted as (
             as unassigned,
         (
             select coalesce(sum(events), 0) from valued_days
-            where vpp not in (select unnest($vpps::varchar[])))
+            where vpp is not null and vpp not in (select unnest($vpps::varchar[])))
             as elsewhere
 )
 
