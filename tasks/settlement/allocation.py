@@ -16,6 +16,8 @@ also when the event file arrives after it has moved; `negative_balances` is not 
 month: what holds on the VPP's last day of the month holds for all of it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
