@@ -186,7 +186,7 @@ def explain(
     key, published = read_report(store, month, vpp, revision)
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
-    with rebuild(store, pins) as connection:
+    with rebuild(store, pins, [vpp]) as connection:
         if rebuilt_report(connection, month, vpp, number) != published:
             raise Refused(
                 f"{key} is not what its inputs give; see verify-report for how it differs"

@@ -17,7 +17,8 @@ from pytest import MonkeyPatch
 
 from tasks.core.changes import parse_change
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_log import append_changes, read_log
+from tasks.io.registry_log import append_changes
+from tasks.io.registry_segments import read_log
 from tests.through_s3 import Place
 from tests.torture import month
 from tests.torture.network import Network

@@ -19,7 +19,7 @@ SOURCES = sorted((ROOT / "tasks").rglob("*.py"))
 CORE = [f"tasks.core.{module.name}" for module in pkgutil.iter_modules(tasks.core.__path__)]
 # Which room writes what is on S3, by the functions and names of core/keys.py.
 WRITERS = {
-    "registry/": ("io", {"REGISTRY_LOG", "registry_list"}),
+    "registry/": ("io", {"REGISTRY_LOG", "registry_segment", "registry_columns", "registry_list"}),
     "imports/": ("imports", {"CATALOG", "import_part"}),
     "rejected/": ("settlement", {"rejected_rows"}),
     "reports/": ("publication", {"report", "difference"}),
