@@ -38,6 +38,8 @@ _OPTIONAL = (REJECTED_ID, EVENT_ID)
 _OLD_LIST_COLUMN = "CORRECTS_FILE"
 _PARALLEL_READS = 16
 _BLOCK_BYTES = 8 << 20
+# A field takes 16 bytes and more once it is parsed, however short it is.
+_BLOCK_FIELDS = 4 << 20
 
 _SHORTEST_EVENT = 32  # bytes
 _MOST_TOGETHER_BYTES = 4 << 30  # of lines of several objects
@@ -191,7 +193,8 @@ def _blocks(
         seen.take(chunk)
         last = chunk[-1:]
         rest, ended = memoryview(chunk), seen.ended - before
-        if ended and block.size + len(chunk) >= _BLOCK_BYTES:
+        fields = (block.rows + ended) * len(columns)
+        if ended and (block.size + len(chunk) >= _BLOCK_BYTES or fields >= _BLOCK_FIELDS):
             end = len(chunk) - seen.unended_bytes
             block.add(rest[:end], ended, is_ascii, is_quoted)
             _check_quoting(block)
