@@ -9,6 +9,8 @@ and published. An explanation that does not add up to it, exactly, is not given.
     events -> days (own part, part of the pool, fee) -> exact amount -> cents -> the report
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal

@@ -7,6 +7,8 @@ as clocks may differ and an `as_of` may be later than changes recorded after the
 `as_of`, as a run may have looked at an earlier state than that of its day.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager

@@ -16,6 +16,8 @@ also when the event file arrives after it has moved; `negative_balances` is not 
 month: what holds on the VPP's last day of the month holds for all of it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -335,17 +337,18 @@ def allotments(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> It
         f"select vpp, total_revenue_cents - ad_valorem_cents from vpp_months {of_chosen}", chosen
     )
     total_cents = dict(totals.fetchall())
-    shares: dict[tuple[str, str], list[Share]] = {}
-    for vpp, nmi, capacity, days in claims.iter_rows():
-        shares.setdefault((vpp, nmi), []).append(Share(capacity, days))
+    claims_of = claims.partition_by("vpp", as_dict=True, include_key=False)
     pools_of: dict[str, list[Pool]] = {}
     for vpp, day, units, capacity in zip(*map(_whole, pools), strict=True):
         pools_of.setdefault(vpp, []).append(Pool(day, units, capacity))
     own = zip(*map(_whole, sites), strict=True)
     for vpp, members in groupby(own, key=lambda site: site[0]):
         _, nmis, own_units = zip(*members, strict=True)
+        shares: dict[str, list[Share]] = {}
+        for nmi, capacity, days in claims_of.get((vpp,), claims.select([])).iter_rows():
+            shares.setdefault(nmi, []).append(Share(capacity, days))
         numerators, denominator = exact_amounts(
-            own_units, [shares.get((vpp, nmi), []) for nmi in nmis], pools_of.get(vpp, [])
+            own_units, [shares.get(nmi, []) for nmi in nmis], pools_of.get(vpp, [])
         )
         # What was divided were sixths of a cent.
         yield Allotment(vpp, list(nmis), numerators, 6 * denominator, total_cents[vpp])

@@ -6,6 +6,8 @@ that model would write (the tests read every report back through it). What is wr
 file of this machine until it is published.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -92,7 +94,7 @@ class DraftReport:
         """Return the report itself."""
         return Report.model_validate_json(self.to_bytes(revision))
 
-    def saying(self, report: Report) -> "DraftReport":
+    def saying(self, report: Report) -> DraftReport:
         """Return a draft that says this instead."""
         return _draft(report, len(report.sites), report.revised(1).to_bytes(), self._drafts)
 

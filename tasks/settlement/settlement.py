@@ -4,6 +4,8 @@ A pure function of the inputs, the request and the rule: it reads from S3 what t
 writes nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
