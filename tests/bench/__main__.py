@@ -278,7 +278,7 @@ def peak_mb() -> int:
 def measure(work: str, prefix: str, task_runner: str = "threads") -> tuple[Stages, int]:
     """Do one piece of work in a process of its own; return its stages and peak memory (MB).
 
-    With another task runner, the memory is that of the flow's process alone.
+    With another task runner, memory and CPU are those of the flow's process alone.
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--work", work],
