@@ -17,7 +17,7 @@ from flows.parameters import MonthText, RevisionNumber, Text
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.io.registry_log import read_registry
+from tasks.io.registry_log import read_vpps
 from tasks.runs import stages, summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import add_tags, open_store
@@ -40,7 +40,7 @@ def explain_site(
     except ValueError as problem:
         raise Refused(f"nmi: {problem}") from None
     store, of_month = open_store(), Month.parse(month)
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp, of_month)
+    vpp_id = read_vpps(store, store.settings).vpp_id(vpp, of_month)
     add_tags(month, vpp_id)
     explained = stages.explain_site(store, of_month, vpp_id, site, revision)
     summary.show_explanation(explained.explanation)
@@ -57,7 +57,7 @@ def verify_report(vpp: Text, month: MonthText, revision: RevisionNumber = 0) -> 
         revision: Which revision. 0: the current one.
     """
     store, of_month = open_store(), Month.parse(month)
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp, of_month)
+    vpp_id = read_vpps(store, store.settings).vpp_id(vpp, of_month)
     add_tags(month, vpp_id)
     verdict = stages.verify_report(store, of_month, vpp_id, revision)
     return Completed(message=verdict, data=verdict)

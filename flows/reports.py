@@ -15,7 +15,7 @@ from flows.parameters import MonthText, RevisionNumber, Text
 from flows.settle import settle_month
 from tasks.core import keys
 from tasks.core.month import Month
-from tasks.io.registry_log import read_registry
+from tasks.io.registry_log import read_vpps
 from tasks.runs import stages, summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import add_tags, open_store, passing_on, task_runner
@@ -57,7 +57,7 @@ def download_report(
             the extra `pdf`), or its tables as a workbook (xlsx).
     """
     store, of_month = open_store(), Month.parse(month)
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp, of_month)
+    vpp_id = read_vpps(store, store.settings).vpp_id(vpp, of_month)
     add_tags(month, vpp_id)
     key = (
         keys.report(of_month, vpp_id, revision or None)

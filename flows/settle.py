@@ -28,7 +28,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest, WhatIf
 from tasks.core.run_record import SettledRunRecord
 from tasks.core.settings import Settings
-from tasks.io.registry_log import read_registry
+from tasks.io.registry_log import read_vpps
 from tasks.runs import summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import (
@@ -124,7 +124,7 @@ def _with_ids(request: SettlementRequest, what_if: list[WhatIf], month: Month) -
     if not request.vpps and not what_if:
         return request
     store = open_store()
-    registry = read_registry(store, store.settings)
+    registry = read_vpps(store, store.settings)
 
     def vpp_id(field: str, reference: str) -> str:
         try:

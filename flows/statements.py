@@ -17,7 +17,7 @@ from flows.parameters import MonthOrEmpty, MonthText, Text
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.nmi import canonical_nmi
-from tasks.io.registry_log import read_registry
+from tasks.io.registry_log import read_vpps
 from tasks.runs import stages, summary
 from tasks.runs.deployed import flow
 from tasks.runs.flow_run import open_store
@@ -56,6 +56,6 @@ def site_statement(
     except ValueError as problem:
         raise Refused(f"nmi: {problem}") from None
     store = open_store()
-    vpp_id = read_registry(store, store.settings).vpp_id(vpp, Month.parse(month))
+    vpp_id = read_vpps(store, store.settings).vpp_id(vpp, Month.parse(month))
     key = stages.put_site_statement(store, Month.parse(month), vpp_id, site, format)
     return summary.end_with_link(store, key)

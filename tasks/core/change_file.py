@@ -9,12 +9,16 @@ further columns are refused, since one that is misspelt would otherwise be lost.
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused
 
 _SHOWN_CHARACTERS = 200
+_LONGEST_LINE = 10_000  # characters
+_MOST_WRONG = 1_000  # lines, beyond which a file is of another kind
+_IS_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
 _METER_FIELDS = {"region", "channels", "basis"}
 # Of each kind of file: the change that a row is, the columns that it must have, and may have.
 _CSV_KINDS = (
@@ -35,25 +39,45 @@ def read_changes(data: bytes) -> Iterator[tuple[int, Change | Refused]]:
     Blank lines are passed over.
 
     Raises:
-        Refused: the file is not text, or a CSV file with another header than these.
+        Refused: the file is not text, a CSV file with another header than these, or one of which
+            very many lines are wrong.
     """
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    wrong = 0
     try:
-        text = data.decode("utf-8-sig")
+        for number, fields in enumerate(lines, 1) if _IS_JSON.match(data) else _csv_rows(lines):
+            if isinstance(fields, str) and not fields.strip():
+                continue
+            try:
+                yield number, _change(fields)
+            except Refused as problem:
+                wrong += 1
+                if wrong > _MOST_WRONG:
+                    raise Refused(
+                        f"over {_MOST_WRONG:,} of its lines do not fit; the last that was read is "
+                        f"line {number}: {problem}"
+                    ) from None
+                yield number, problem
     except UnicodeDecodeError as error:
         raise Refused(f"the file is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-    lines = io.StringIO(text, newline="")
-    is_json = text.lstrip().startswith("{")
-    for number, fields in enumerate(lines, 1) if is_json else _csv_rows(lines):
-        if isinstance(fields, str) and not fields.strip():
-            continue
-        try:
-            yield number, fields if isinstance(fields, Refused) else parse_change(fields)
-        except Refused as problem:
-            yield number, problem
 
 
-def _csv_rows(lines: io.StringIO) -> Iterator[tuple[int, dict[str, str] | Refused]]:
-    header = [name.strip().lower() for name in _fields(lines.readline())]
+def _change(fields: str | dict[str, str] | Refused) -> Change:
+    if isinstance(fields, Refused):
+        raise fields
+    if isinstance(fields, str):
+        _require_short(fields)
+    return parse_change(fields)
+
+
+def _require_short(line: str) -> None:
+    if len(line) > _LONGEST_LINE:
+        raise Refused(f"has {len(line):,} characters; no change has over {_LONGEST_LINE:,}")
+
+
+def _csv_rows(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, str] | Refused]]:
+    first = lines.readline()
+    header = [name.strip().lower() for name in _fields(first)]
     kind = _kind(header)
     if kind is None:
         raise Refused(f"line 1: the header is {_shown_header(header)}; {_EXPECTED}")
@@ -92,6 +116,7 @@ def _shown_header(header: list[str]) -> str:
 
 def _fields(line: str) -> list[str]:
     """Split a line; each stands for itself, so that an open quote swallows no others."""
+    _require_short(line)
     try:
         return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], strict=True), [])]
     except csv.Error as error:

@@ -4,7 +4,6 @@ The causes come from what the two revisions rest on: the files that the reports 
 the registry that each run saw, and the version of the rule.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +17,8 @@ from tasks.core.report import Input, Report
 _SHOWN = 10
 
 Value = float | int | str | None
+# A change as the registry's log has it, and the site that it is about, if it is about one.
+RegistryChange = tuple[dict[str, Any], str]
 
 
 class _Model(BaseModel):
@@ -150,7 +151,7 @@ def compare(
     after: Report,
     old_basis: Basis,
     new_basis: Basis,
-    log: list[bytes],
+    registry: Iterable[RegistryChange],
     data_causes: Iterable[Cause] = (),
 ) -> Difference:
     """Compare two revisions of a VPP's month.
@@ -160,7 +161,7 @@ def compare(
         after: the later one, with its revision number.
         old_basis: what the earlier one rests on.
         new_basis: what the later one rests on.
-        log: the registry's log, a change each.
+        registry: the changes of the registry that one of them saw and the other did not.
         data_causes: what changed in the meter data and prices of their files.
     """
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
@@ -181,7 +182,9 @@ def compare(
             *_file_causes(*files),
             *data_causes,
             *_corrections(before.settlement.rejected_rows, after.settlement.rejected_rows),
-            *_registry_causes(old_basis.registry_seq, new_basis.registry_seq, log, before, after),
+            *_registry_causes(
+                old_basis.registry_seq, new_basis.registry_seq, registry, before, after
+            ),
             *_rule_causes(old_basis.rule_version, new_basis.rule_version),
         ],
     )
@@ -235,22 +238,13 @@ def _rule_causes(before: int | None, after: int | None) -> Iterable[Cause]:
 
 
 def _registry_causes(
-    old_seq: int, new_seq: int, log: list[bytes], before: Report, after: Report
+    old_seq: int, new_seq: int, changes: Iterable[RegistryChange], before: Report, after: Report
 ) -> Iterable[Cause]:
     """Yield the changes that one run saw and the other did not, of this VPP and its sites."""
-    lines = log[min(old_seq, new_seq) : max(old_seq, new_seq)]
     nmis = {*before.sites, *after.sites}
-    if not lines:
-        return
-    places = {
-        change["serial"]: change["nmi"]
-        for change in map(json.loads, (line for line in log if b'"add-battery"' in line))
-    }
-    for line in lines:
-        change = json.loads(line)
+    for change, nmi in changes:
         if (change["effective_from"] or "")[:7] > after.month:
             continue
-        nmi = change.get("nmi") or places.get(change.get("serial"))
         if change.get("vpp") == after.settlement.vpp_id or nmi in nmis:
             yield Cause(
                 cause="registry change" if new_seq > old_seq else "registry change not seen",

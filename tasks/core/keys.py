@@ -19,6 +19,16 @@ STATEMENTS = "statements/"
 RESULTS = "results/"
 
 
+def registry_segment(first_seq: int) -> str:
+    """Return where the segment of the registry's log is that begins with this change."""
+    return REGISTRY_LOG if first_seq == 1 else f"registry/changes/{first_seq:012d}.jsonl"
+
+
+def registry_columns(first_seq: int, name: str) -> str:
+    """Return where the columns are that were made of such a segment, of this content."""
+    return f"registry/changes/{first_seq:012d}-{name}.parquet"
+
+
 def registry_list(day: date, as_of: datetime | None = None) -> str:
     """Return where the registry is listed as it is on a day, or as it was known at a moment."""
     known = f"-as-of-{as_of.astimezone(UTC):%Y%m%dT%H%M%SZ}" if as_of else ""

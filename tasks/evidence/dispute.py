@@ -81,7 +81,8 @@ def put_bundle(store: ObjectStore, explained: Explained) -> str:
 
 def bundle(explained: Explained) -> bytes:
     """Return the zip: how to check the statement, and all that this refers to."""
-    changes = [(recorded_change(line), line) for line in explained.pins.registry.splitlines()]
+    lines = explained.pins.read_registry_lines()
+    changes = [(recorded_change(line), line.encode()) for line in lines]
     names = _names(explained, [change for change, _ in changes])
     case = _renamed(explained.explanation, names)
     files = {

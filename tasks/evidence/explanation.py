@@ -9,6 +9,8 @@ and published. An explanation that does not add up to it, exactly, is not given.
     events -> days (own part, part of the pool, fee) -> exact amount -> cents -> the report
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal
@@ -186,7 +188,7 @@ def explain(
     key, published = read_report(store, month, vpp, revision)
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
-    with rebuild(store, pins) as connection:
+    with rebuild(store, pins, [vpp]) as connection:
         if rebuilt_report(connection, month, vpp, number) != published:
             raise Refused(
                 f"{key} is not what its inputs give; see verify-report for how it differs"

@@ -7,8 +7,10 @@ as clocks may differ and an `as_of` may be later than changes recorded after the
 `as_of`, as a run may have looked at an earlier state than that of its day.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,7 +24,7 @@ from tasks.core.month import Month
 from tasks.core.run_record import SettledFile, SettledRunRecord
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_log import read_log
+from tasks.io.registry_segments import open_log
 from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
@@ -38,8 +40,7 @@ _SHOWN_DIFFERENCES = 5
 class Pinned:
     """All inputs of a run's settlement, and the run's record with its key.
 
-    `files`, `meter_files` and `price_files` are the catalog's rows of the files that counted,
-    `registry` the lines of its log.
+    `files`, `meter_files` and `price_files` are the catalog's rows of the files that counted.
     """
 
     key: str
@@ -47,11 +48,16 @@ class Pinned:
     files: pl.DataFrame
     meter_files: pl.DataFrame
     price_files: pl.DataFrame
-    registry: bytes
+    store: ObjectStore
 
     @property
     def month(self) -> Month:
         return Month.parse(self.record.month)
+
+    def read_registry_lines(self) -> list[str]:
+        """Read the lines of the registry's log that the run saw."""
+        with open_log(self.store) as log:
+            return log.lines(pl.col("seq") <= self.record.registry_seq)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def verify(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -> Ver
     key, published = read_report(store, month, vpp, revision)
     number = revision or revision_of(key, published)
     pins = read_pinned(store, claimed_by(store, month, vpp, number))
-    with rebuild(store, pins) as connection:
+    with rebuild(store, pins, [vpp]) as connection:
         recomputed = rebuilt_report(connection, month, vpp, number)
     return Verdict(
         key,
@@ -167,14 +173,13 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
         _of_catalog(catalog, named, run_record)
         for named in (record.files, record.meter_files, record.price_files)
     )
-    lines = read_log(store).splitlines(keepends=True)
-    if len(lines) < record.registry_seq:
-        raise Refused(
-            f"{run_record} saw {record.registry_seq} lines of {keys.REGISTRY_LOG}, which has "
-            f"{len(lines)} now: it was cut by hand and must be restored"
-        )
-    registry = b"".join(lines[: record.registry_seq])
-    return Pinned(run_record, record, files, meter_files, price_files, registry)
+    with open_log(store) as log:
+        if log.seq < record.registry_seq:
+            raise Refused(
+                f"{run_record} saw {record.registry_seq} lines of {keys.REGISTRY_LOG}, which has "
+                f"{log.seq} now: it was cut by hand and must be restored"
+            )
+    return Pinned(run_record, record, files, meter_files, price_files, store)
 
 
 def _of_catalog(catalog: pl.DataFrame, named: list[SettledFile], run_record: str) -> pl.DataFrame:
@@ -193,13 +198,15 @@ def _of_catalog(catalog: pl.DataFrame, named: list[SettledFile], run_record: str
     return files
 
 
-def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+def rebuild(
+    store: ObjectStore, pins: Pinned, vpps: Sequence[str] = ()
+) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
     """Build all of a run's tables again, in a database that is gone after the block."""
     record = pins.record
     basis = Basis(
         month=pins.month,
         as_of=record.as_of,
-        registry=pins.registry,
+        registry_seq=record.registry_seq,
         files=pins.files,
         meter_files=pins.meter_files,
         price_files=pins.price_files,
@@ -209,7 +216,7 @@ def rebuild(store: ObjectStore, pins: Pinned) -> AbstractContextManager[duckdb.D
             list(record.rejected_by_site.items()), schema=REJECTED_SCHEMA, orient="row"
         ),
     )
-    return open_allocation(store, basis)
+    return open_allocation(store, basis, vpps)
 
 
 def _corrections(store: ObjectStore, pins: Pinned) -> pl.DataFrame:

@@ -39,6 +39,7 @@ REASONS = {
 ENERGY = pl.Decimal(15, 6)
 TARIFF = pl.Decimal(12, 6)
 
+_MOST_SITES = 2_000_000  # of an import, all of which are held in memory
 _MOST_BLANK = 2_000_000  # a spreadsheet has 1,048,576 rows
 BLANK = "blank"  # no reason: such a line is no row
 OPEN = "open"  # no reason: a row of a list of rejected rows, as it was
@@ -131,6 +132,11 @@ class Sites:
         """Return each text's number, and its site."""
         with self._lock:
             numbers = texts.cast(self._dtype).to_physical()
+            if self._texts.to_series().len() > _MOST_SITES:
+                raise Unreadable(
+                    f"over {_MOST_SITES:,} different NMIs are in it; split it by sites and upload "
+                    "the parts"
+                )
             if self._texts.to_series().len() > self.nmis.len():
                 new = read_sites(self._texts.to_series()[self.nmis.len() :])
                 self.nmis = pl.concat([self.nmis, new], rechunk=True)

@@ -117,7 +117,7 @@ def require_text(path: Path, name: str, settings: Settings) -> None:
 
 
 def _require_text(path: Path, settings: Settings) -> None:
-    lines, is_empty = Lines(settings, _SHORTEST_RECORD, 1), True
+    lines, is_empty, last = Lines(settings, _SHORTEST_RECORD, 1), True, b"\n"
     with path.open("rb") as file:
         chunk = file.read(_CHUNK_BYTES)
         if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -127,8 +127,21 @@ def _require_text(path: Path, settings: Settings) -> None:
         while chunk:
             if b"\0" in chunk:
                 raise Unreadable("not text: it holds NUL bytes; use the file as it was sent")
+            if (last == b"\r" and chunk[:1] != b"\n") or has_bare_cr(chunk):
+                raise Unreadable(
+                    "one of its lines has a carriage return (CR) without LF, behind which rows "
+                    "would be lost; save it with LF or CRLF at the end of each line"
+                )
+            last = chunk[-1:]
             lines.take(chunk)
             is_empty = is_empty and not chunk.strip(b"\xef\xbb\xbf \t\r\n,")
             chunk = file.read(_CHUNK_BYTES)
     if is_empty:
         raise Unreadable("empty: it has no rows")
+
+
+def has_bare_cr(chunk: bytes) -> bool:
+    """Say whether a CR stands before anything but an LF; one at the end may yet get its LF."""
+    if b"\r" not in chunk:  # one byte is found much faster than two are
+        return False
+    return chunk.count(b"\r") - chunk.endswith(b"\r") > chunk.count(b"\r\n")

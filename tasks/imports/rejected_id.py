@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 _ID = re.compile(r"REJ-([A-Z2-7]{16})-([1-9][0-9]*)")
+_ESCAPED = re.compile(r"^'(?=\s*[=+@-])")
 
 
 def content_of(fields: Sequence[str | None]) -> str:
@@ -31,5 +32,5 @@ def is_still_open(id: str, fields: Sequence[str | None]) -> bool:
     if not any((field or "").strip() for field in fields):
         return True
     found = _ID.fullmatch(id.upper())
-    as_they_were = [(field or "").strip().removeprefix("'") for field in fields]
+    as_they_were = [_ESCAPED.sub("", (field or "").strip()) for field in fields]
     return found is not None and found[1] in (content_of(fields), content_of(as_they_were))

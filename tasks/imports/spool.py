@@ -20,7 +20,7 @@ from itertools import chain
 
 from tasks.core.errors import ChangedMeanwhile, Unreadable
 from tasks.core.settings import Settings
-from tasks.imports.limits import Lines, NotTogether, UnpackedSize, too_long
+from tasks.imports.limits import Lines, NotTogether, UnpackedSize, has_bare_cr, too_long
 from tasks.io.object_store import CHUNK_BYTES, ObjectStore, ObjectVersion
 
 try:
@@ -38,6 +38,8 @@ _OPTIONAL = (REJECTED_ID, EVENT_ID)
 _OLD_LIST_COLUMN = "CORRECTS_FILE"
 _PARALLEL_READS = 16
 _BLOCK_BYTES = 8 << 20
+# A field takes 16 bytes and more once it is parsed, however short it is.
+_BLOCK_FIELDS = 4 << 20
 
 _SHORTEST_EVENT = 32  # bytes
 _MOST_TOGETHER_BYTES = 4 << 30  # of lines of several objects
@@ -191,7 +193,8 @@ def _blocks(
         seen.take(chunk)
         last = chunk[-1:]
         rest, ended = memoryview(chunk), seen.ended - before
-        if ended and block.size + len(chunk) >= _BLOCK_BYTES:
+        fields = (block.rows + ended) * len(columns)
+        if ended and (block.size + len(chunk) >= _BLOCK_BYTES or fields >= _BLOCK_FIELDS):
             end = len(chunk) - seen.unended_bytes
             block.add(rest[:end], ended, is_ascii, is_quoted)
             _check_quoting(block)
@@ -215,7 +218,7 @@ def _check_line_ends(chunk: bytes, is_ascii: bool, last: bytes, lines: int) -> N
     """
     if b"\0" in chunk:
         raise Unreadable("not text: it holds NUL bytes; export it as CSV in UTF-8")
-    if (last == b"\r" and chunk[:1] != b"\n") or _has_bare_cr(chunk):
+    if (last == b"\r" and chunk[:1] != b"\n") or has_bare_cr(chunk):
         at = 0 if last == b"\r" and chunk[:1] != b"\n" else re.search(rb"\r(?!\n)", chunk).start()  # type: ignore[union-attr]
         raise _bare_cr(lines + chunk.count(b"\n", 0, at))
     for character, name in _OTHER_LINE_ENDS.items():
@@ -227,13 +230,6 @@ def _check_line_ends(chunk: bytes, is_ascii: bool, last: bytes, lines: int) -> N
             "the program that wrote it, so that rows would be lost: save it with LF or CRLF at the "
             "end of each line, or take the character out"
         )
-
-
-def _has_bare_cr(chunk: bytes) -> bool:
-    """Say whether a CR stands before anything but an LF; one at the end may yet get its LF."""
-    if b"\r" not in chunk:  # one byte is found much faster than two are
-        return False
-    return chunk.count(b"\r") - chunk.endswith(b"\r") > chunk.count(b"\r\n")
 
 
 def _bare_cr(lines: int) -> Unreadable:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20
 _PARALLEL_REQUESTS = 16
+_CONNECTIONS = 4 * _PARALLEL_REQUESTS  # kept open: several imports read at once
 _ONE_PUT_BYTES = 8 << 20
 # Parts cost a request each and gain only with very large files (AWS: from 100 MB).
 _TRANSFER = TransferConfig(multipart_threshold=100 << 20, multipart_chunksize=32 << 20)
@@ -60,7 +61,7 @@ class ObjectStore:
         config = Config(
             signature_version="s3v4",
             retries={"mode": "standard", "total_max_attempts": 8},
-            max_pool_connections=_PARALLEL_REQUESTS,
+            max_pool_connections=_CONNECTIONS,
             connect_timeout=settings.s3_connect_seconds,
             read_timeout=settings.s3_read_seconds,
         )

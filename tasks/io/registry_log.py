@@ -1,4 +1,7 @@
-"""The registry's log on S3: one object of JSON lines, only ever appended to.
+"""The registry's log: what appends to it, dates it again, lists it and looks things up in it.
+
+How it is kept on S3 is in `registry_segments.py`. What is asked of it is asked of the few changes
+that bear on the answer, so that a change costs the same in a registry of a million sites.
 
 Changes are dated by the clock of the machine that appends. One that is ahead would hide its change
 from every settlement until that time, and all later changes with it, since time never goes back in
@@ -6,18 +9,23 @@ the log. So a clock that is far from the store's is refused; and where such a ch
 already, `redate_changes` is the way out.
 """
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from tasks.core import keys
-from tasks.core.changes import Change, recorded_change
+from tasks.core.changes import Change, WithdrawChange, recorded_change
+from tasks.core.difference import RegistryChange
 from tasks.core.errors import LostRace, Refused
 from tasks.core.registry import LaterChange, Registry
 from tasks.core.registry_list import Row, rows_on, to_csv
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
+from tasks.io.registry_segments import Log, open_log, read_log, segment_keys
 
 # AWS refuses signed requests at 15 minutes; ordinary clocks differ by less than a second.
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
@@ -32,12 +40,6 @@ class Recorded:
 
     change: Change
     later: list[LaterChange]
-
-
-def read_log(store: ObjectStore) -> bytes:
-    """Return the whole log, one change a line; empty before the first change."""
-    found = store.read(keys.REGISTRY_LOG)
-    return found[0] if found else b""
 
 
 def read_upload(store: ObjectStore, key: str) -> bytes:
@@ -85,21 +87,48 @@ def append_changes(
     """
     numbered = list(changes)
     for _ in range(_ROUNDS):
-        found = store.read(keys.REGISTRY_LOG)
-        log, etag = found if found else (b"", None)
-        known = [recorded_change(line) for line in log.splitlines()]
-        at = _moment(known, now() if now else _machine_time(store), store.clock)
-        registry = Registry(known, _today(at, settings))
-        recorded = _added(registry, numbered, at, recorded_by)
-        lines = "".join(f"{change.line()}\n" for change in recorded)
-        try:
-            store.write_if(keys.REGISTRY_LOG, log + lines.encode(), etag)
-        except LostRace:
-            # Unless it was won, the answer got lost, and somebody has appended behind it.
-            if not read_log(store).startswith(log + lines.encode()):
+        with open_log(store) as log:
+            at = _moment(log.last_change, now() if now else _machine_time(store), store.clock)
+            about = [change for _, change in numbered if not isinstance(change, Refused)]
+            registry = _registry_about(log, about, _today(at, settings))
+            recorded = _added(registry, numbered, at, recorded_by)
+            lines = "".join(f"{change.line()}\n" for change in recorded)
+            try:
+                log.append(lines.encode())
+            except LostRace:
                 continue
         return [Recorded(change, registry.later_than(change)) for change in recorded]
     raise _too_busy()
+
+
+def _registry_about(log: Log, changes: Sequence[Change], today: date) -> Registry:
+    """Return the registry as far as it bears on some changes: all VPPs, and what these are about.
+
+    Of a site that is all of its batteries, of a battery all sites where it ever was, and so on:
+    what else is there can neither allow nor forbid the changes.
+    """
+    named = log.scan().select("seq", "change", "vpp", "nmi", "serial").collect()
+    withdraws = [change.withdraws for change in changes if isinstance(change, WithdrawChange)]
+    withdrawn = named.filter(pl.col("seq").is_in(withdraws))
+    of_vpps = withdrawn.filter(pl.col("change") == "create-vpp")["vpp"].to_list()
+    start = pl.concat([withdrawn, named.filter(pl.col("vpp").is_in(of_vpps))])
+    nmis = {getattr(change, "nmi", None) for change in changes} | {*start["nmi"]}
+    serials = {getattr(change, "serial", None) for change in changes} | {*start["serial"]}
+    while True:
+        is_about = pl.col("nmi").is_in([*nmis - {None}]) | pl.col("serial").is_in(
+            [*serials - {None}]
+        )
+        about = named.filter(is_about)
+        found = nmis | {*about["nmi"]}, serials | {*about["serial"]}
+        if found == (nmis, serials):
+            break
+        nmis, serials = found
+    of_vpp = named.filter(pl.col("nmi").is_null() & pl.col("serial").is_null())
+    seqs = pl.concat([of_vpp["seq"], about["seq"]])
+    lines = log.lines(pl.col("seq").is_in(seqs.implode()))
+    registry = Registry(map(recorded_change, lines), today)
+    registry.seq = log.seq  # those that are left out count, too
+    return registry
 
 
 def _added(
@@ -125,7 +154,7 @@ def _added(
     return recorded
 
 
-def _moment(known: list[Change], now: datetime, store_time: datetime | None) -> datetime:
+def _moment(last: Change | None, now: datetime, store_time: datetime | None) -> datetime:
     """Return the time to record: never earlier than what is in the log.
 
     What was visible to an as-of stays visible to it, and nothing is slipped in behind it.
@@ -133,16 +162,15 @@ def _moment(known: list[Change], now: datetime, store_time: datetime | None) -> 
     Raises:
         Refused: the last change is dated in the future.
     """
-    last = known[-1].recorded_at if known else None
-    if last is None:
+    if last is None or last.recorded_at is None:
         return now
-    if _is_ahead(known[-1], max(now, store_time or now)):
+    if _is_ahead(last, max(now, store_time or now)):
         raise Refused(
-            f"change {known[-1].seq} is dated {_utc(last)}, but it is {_utc(now)}: the clock that "
-            "dated it was ahead, and no settlement sees it yet; run redate-changes, then run this "
-            "again"
+            f"change {last.seq} is dated {_utc(last.recorded_at)}, but it is {_utc(now)}: the "
+            "clock that dated it was ahead, and no settlement sees it yet; run redate-changes, "
+            "then run this again"
         )
-    return max(now, last)
+    return max(now, last.recorded_at)
 
 
 def _is_ahead(change: Change, now: datetime) -> bool:
@@ -167,7 +195,8 @@ def redate_changes(store: ObjectStore) -> list[Change]:
 
     This is the one rewriting of lines that there is. No settlement as of a moment up to now has
     seen these changes, so all of those give the same bytes as before. Each line keeps what the
-    clock said.
+    clock said. Segments are rewritten in order, so time never goes back in the log, and where it
+    ends in between, the next one goes on; what was appended together is in one segment.
 
     Returns:
         The changes with their new dates; none, where none is dated in the future.
@@ -175,25 +204,35 @@ def redate_changes(store: ObjectStore) -> list[Change]:
     Raises:
         Refused: this machine's clock is off, or others were faster too many times.
     """
+    redated: list[Change] = []
     for _ in range(_ROUNDS):
-        found = store.read(keys.REGISTRY_LOG)
-        now = _machine_time(store)
-        lines = found[0].splitlines(keepends=True) if found else []
-        known = [recorded_change(line) for line in lines]
-        if not known or not _is_ahead(known[-1], now):
-            return []
-        redated = []
-        for position, change in enumerate(known):
-            if change.recorded_at and change.recorded_at > now:
-                dates = {"recorded_at": now, "clock_said": change.recorded_at}
-                redated.append(change.model_copy(update=dates))
-                lines[position] = f"{redated[-1].line()}\n".encode()
+        with open_log(store) as log:
+            last, now = log.last_change, _machine_time(store)
+            if last is None or not _is_ahead(last, now):
+                return redated
+            first = log.seq_as_of(now) + 1
         try:
-            store.write_if(keys.REGISTRY_LOG, b"".join(lines), found[1] if found else None)
+            for key in segment_keys(store, first):
+                redated += _redate_segment(store, key, now)
         except LostRace:
             continue
         return redated
     raise _too_busy()
+
+
+def _redate_segment(store: ObjectStore, key: str, now: datetime) -> list[Change]:
+    found = store.read(key)
+    assert found, key
+    lines = found[0].splitlines(keepends=True)
+    redated = []
+    for position, change in enumerate(map(recorded_change, lines)):
+        if change.recorded_at and change.recorded_at > now:
+            dates = {"recorded_at": now, "clock_said": change.recorded_at}
+            redated.append(change.model_copy(update=dates))
+            lines[position] = f"{redated[-1].line()}\n".encode()
+    if redated:
+        store.write_if(key, b"".join(lines), found[1])
+    return redated
 
 
 def _too_busy() -> Refused:
@@ -211,6 +250,29 @@ def read_registry(
     if as_of is not None:
         changes = (c for c in changes if c.recorded_at and c.recorded_at <= as_of)
     return Registry(changes, _today(datetime.now(UTC), settings))
+
+
+def read_vpps(store: ObjectStore, settings: Settings) -> Registry:
+    """Return the registry as it is known now, with VPPs alone: to find one by its name."""
+    with open_log(store) as log:
+        return _registry_about(log, (), _today(datetime.now(UTC), settings))
+
+
+def changes_between(store: ObjectStore, first: int, last: int) -> list[RegistryChange]:
+    """Return the changes from one number to another, as the log has them, each with its site.
+
+    That of a battery is where it was last installed; of a VPP there is none.
+    """
+    with open_log(store) as log:
+        lines = log.lines(pl.col("seq").is_between(first, last))
+        changes = [json.loads(line) for line in lines]
+        installed = (pl.col("change") == "add-battery") & pl.col("serial").is_in(
+            [change["serial"] for change in changes if "serial" in change]
+        )
+        places = dict(log.scan().filter(installed).select("serial", "nmi").collect().iter_rows())
+    return [
+        (change, change.get("nmi") or places.get(change.get("serial"), "")) for change in changes
+    ]
 
 
 def put_list(

@@ -1,5 +1,7 @@
 """DuckDB: a database of this process only, and the SQL files that run in it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache

@@ -6,6 +6,8 @@ that are built again from what the report's run pins. They are used only if they
 report, byte for byte. Where that cannot be, the pages do without and say why.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

@@ -19,13 +19,14 @@ from threading import Lock
 from typing import Any, Literal
 
 from tasks.core import keys
-from tasks.core.difference import Basis, Cause, Difference, compare
+from tasks.core.difference import Basis, Cause, Difference, RegistryChange, compare
 from tasks.core.errors import LostRace, Refused
 from tasks.core.month import Month
 from tasks.core.month_record import LastSettlement, MonthRecord, Revision
 from tasks.core.report import Report
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord, SettlementFacts
 from tasks.io.object_store import ObjectStore
+from tasks.io.registry_log import changes_between
 from tasks.publication.published import PublishedMonth, is_complete, is_current, read_published
 from tasks.publication.run_records import read_run_record, write_run_record
 from tasks.settlement.data_changes import DataChanges, data_changes
@@ -224,6 +225,7 @@ class _EarlierSettlements:
     facts: SettlementFacts
     opened: ExitStack
     changes: dict[str, DataChanges] = field(default_factory=dict)
+    registry: dict[int, list[RegistryChange]] = field(default_factory=dict)
     records: dict[str, SettledRunRecord] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
@@ -243,6 +245,14 @@ class _EarlierSettlements:
                 context = data_changes(self.store, self.month, before, self.facts)
                 self.changes[key] = self.opened.enter_context(context)
             return self.changes[key]
+
+    def registry_changes(self, key: str) -> list[RegistryChange]:
+        """Return the changes that one of the two settlements saw, and the other did not."""
+        first, last = sorted((self.record(key).registry_seq, self.facts.registry_seq))
+        with self.lock:
+            if first not in self.registry:
+                self.registry[first] = changes_between(self.store, first + 1, last)
+            return self.registry[first]
 
 
 @contextmanager
@@ -302,7 +312,6 @@ def _differences(
         return earlier.changes_since(run_record).causes(before, after)
 
     new_basis = Basis(settlement.facts.registry_seq, settlement.facts.rule_version)
-    log = settlement.inputs.log.splitlines()
 
     def difference(report: DraftReport) -> Difference | None:
         vpp = report.vpp_id
@@ -322,7 +331,7 @@ def _differences(
             revised,
             Basis(old.registry_seq, old.rule_version),
             new_basis,
-            log,
+            earlier.registry_changes(claim.run_record),
             data_causes(current, revised, claim.run_record),
         )
 

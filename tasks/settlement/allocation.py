@@ -16,6 +16,8 @@ also when the event file arrives after it has moved; `negative_balances` is not 
 month: what holds on the VPP's last day of the month holds for all of it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,13 +105,16 @@ class AllocationInputs:
     `files` has one row per inbox object that counts (FILES_SCHEMA), `daily` are the imports' daily
     sums, each named <import id>.parquet. `corrections` are events that count in the place of a
     rejected row, `repeats` events that are in `daily` and do not count (EVENTS_SCHEMA both).
-    `rejected` has the month's rejected rows by site (REJECTED_SCHEMA). `log` is the registry's log.
-    `meter` is the month's meter data with its prices.
+    `rejected` has the month's rejected rows by site (REJECTED_SCHEMA). `changes` is the
+    registry's log as columns (sql/registry/changes.sql), of which the first `registry_seq` count.
+    `meter` is the month's meter data with its prices. `vpps` are those that are
+    settled, by id or name (empty: all).
     """
 
     month: Month
     as_of: datetime
-    log: Path
+    changes: list[Path]
+    registry_seq: int
     files: pl.DataFrame
     daily: list[Path]
     meter: MeterInputs
@@ -117,6 +122,7 @@ class AllocationInputs:
     repeats: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS_SCHEMA))
     rejected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTED_SCHEMA))
     what_if: tuple[WhatIf, ...] = ()
+    vpps: tuple[str, ...] = ()
 
 
 def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) -> None:
@@ -127,14 +133,15 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
             count, or a VPP whose month is worth more than can be computed with.
         CheckFailed: a check returned rows; the message says which VPP and by how much.
     """
-    folder = inputs.log.parent
+    folder = inputs.meter.folder
     load(connection, folder, "inputs", inputs.files.select(list(FILES_SCHEMA)))
     load(connection, folder, "corrections", inputs.corrections.select(list(EVENTS_SCHEMA)))
     load(connection, folder, "repeats", inputs.repeats.select(list(EVENTS_SCHEMA)))
     load(connection, folder, "rejected", inputs.rejected.select(list(REJECTED_SCHEMA)))
     load_what_if(connection, inputs.what_if)
     parameters = {
-        "log": str(inputs.log),
+        "changes": [str(path) for path in inputs.changes],
+        "last_seq": inputs.registry_seq,
         "as_of": inputs.as_of,
         "first_day": inputs.month.first_day,
         "last_day": inputs.month.last_day,
@@ -142,6 +149,7 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
         "daily": [str(path) for path in inputs.daily],
     }
     _build(connection, BUILD_REGISTRY, parameters, folder)
+    parameters["vpps"] = vpp_ids(connection, inputs.vpps)
     connection.execute(f"create view site_days as {sql('registry/site_days')}")
     _build_meter(connection, inputs.meter)
     _build(connection, BUILD_REVENUE, parameters, folder)
@@ -164,6 +172,24 @@ def _build(
             run_statement(
                 connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters
             )
+
+
+def vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
+    """Return the ids of VPPs in order, by id or name (none given: of all in the month).
+
+    Raises:
+        Refused: one is unknown.
+    """
+    existing = connection.execute(
+        "select vpp, max_by(name, day) from vpp_days group by vpp order by vpp"
+    ).fetchall()
+    ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
+    if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:
+        raise Refused(
+            f"vpps: there is no VPP {', '.join(map(repr, unknown))} in that month; there are: "
+            + (", ".join(vpp for vpp, _ in existing) or "none")
+        )
+    return sorted({ids[vpp.strip().casefold()] for vpp in vpps}) or [vpp for vpp, _ in existing]
 
 
 def _build_meter(connection: duckdb.DuckDBPyConnection, meter: MeterInputs) -> None:
@@ -311,17 +337,18 @@ def allotments(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> It
         f"select vpp, total_revenue_cents - ad_valorem_cents from vpp_months {of_chosen}", chosen
     )
     total_cents = dict(totals.fetchall())
-    shares: dict[tuple[str, str], list[Share]] = {}
-    for vpp, nmi, capacity, days in claims.iter_rows():
-        shares.setdefault((vpp, nmi), []).append(Share(capacity, days))
+    claims_of = claims.partition_by("vpp", as_dict=True, include_key=False)
     pools_of: dict[str, list[Pool]] = {}
     for vpp, day, units, capacity in zip(*map(_whole, pools), strict=True):
         pools_of.setdefault(vpp, []).append(Pool(day, units, capacity))
     own = zip(*map(_whole, sites), strict=True)
     for vpp, members in groupby(own, key=lambda site: site[0]):
         _, nmis, own_units = zip(*members, strict=True)
+        shares: dict[str, list[Share]] = {}
+        for nmi, capacity, days in claims_of.get((vpp,), claims.select([])).iter_rows():
+            shares.setdefault(nmi, []).append(Share(capacity, days))
         numerators, denominator = exact_amounts(
-            own_units, [shares.get((vpp, nmi), []) for nmi in nmis], pools_of.get(vpp, [])
+            own_units, [shares.get(nmi, []) for nmi in nmis], pools_of.get(vpp, [])
         )
         # What was divided were sixths of a cent.
         yield Allotment(vpp, list(nmis), numerators, 6 * denominator, total_cents[vpp])

@@ -22,6 +22,8 @@ where a member site has no event, or a VPP none on most days.
 Known drawback: a site that falls silent is listed in its first silent month alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby

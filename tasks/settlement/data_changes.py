@@ -5,6 +5,8 @@ another price, is seen in the winners of both settlements, which are made again 
 the run records pin. That is only done where a report changed and its meter data or prices did.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """What a month is settled from: the files that count, their rejected rows, and the registry."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -24,7 +23,7 @@ from tasks.core.settings import Settings
 from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import read_sites
 from tasks.io.object_store import ObjectStore, ScratchStore
-from tasks.io.registry_log import read_log
+from tasks.io.registry_segments import open_log
 from tasks.io.workspace import workspace
 from tasks.settlement.rejected_rows import (
     bring_parts,
@@ -56,13 +55,15 @@ class MonthInputs:
     (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
     (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA);
     `is_listed` says whether they are in `rejected/`.
-    `log` is the registry's log as a whole.
+    `registry_seq` is how many changes of the registry were recorded by `as_of`, `registry_digest`
+    that of these.
     """
 
     month: Month
     as_of: datetime
     timezone: str
-    log: bytes
+    registry_seq: int
+    registry_digest: str
     files: pl.DataFrame
     meter_files: pl.DataFrame
     price_files: pl.DataFrame
@@ -72,14 +73,6 @@ class MonthInputs:
     is_listed: bool
     meter_rejected: pl.DataFrame
     facts: InputFacts
-
-    @cached_property
-    def registry(self) -> bytes:
-        """Return the registry as of the moment: the lines of its log recorded by then."""
-        lines = self.log.splitlines(keepends=True)
-        while lines and datetime.fromisoformat(json.loads(lines[-1])["recorded_at"]) > self.as_of:
-            lines.pop()
-        return b"".join(lines)
 
     @cached_property
     def digest(self) -> str:
@@ -92,7 +85,7 @@ class MonthInputs:
             digest.update(f"\n{row}".encode())
         for row in self.rejected.select("rejected_id").iter_rows():
             digest.update(f"\n{row}".encode())
-        digest.update(self.registry)
+        digest.update(f"\n{self.registry_digest}".encode())
         return digest.hexdigest()
 
     def require_settleable(self, request: SettlementRequest) -> None:
@@ -219,6 +212,9 @@ def select_inputs(
     )
     distinct, duplicates = _distinct(events)
     files = distinct.filter(_touches(month)).drop("counts")
+    with open_log(store) as log:
+        seq = log.seq_as_of(as_of)
+        registry_digest = log.digest(seq)
     with workspace("inputs") as folder:
         rejected, corrections = find_rejected_rows(store, month, distinct, files, folder)
         list_rejected_rows(store, month, rejected, folder / "list.csv")
@@ -229,7 +225,8 @@ def select_inputs(
         month=month,
         as_of=as_of,
         timezone=settings.timezone,
-        log=read_log(store),
+        registry_seq=seq,
+        registry_digest=registry_digest,
         files=_with_counts(files, month, rejected),
         meter_files=_with_counts(meter_files, month, meter_rejected),
         price_files=price_files.with_columns(rejected_rows=pl.lit(0, pl.Int64)),

@@ -26,6 +26,8 @@ share a suffix on a day are expected to have all intervals each; and before Octo
 DISPATCHPRICE of 5 minutes can stand in for a missing settlement price of 30, though it was none.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -14,6 +14,8 @@ What has to be looked at is found in the daily sums: the site days on which two 
 time. Single events are read of these alone.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

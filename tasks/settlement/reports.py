@@ -6,6 +6,8 @@ that model would write (the tests read every report back through it). What is wr
 file of this machine until it is published.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,12 +20,11 @@ from weakref import finalize
 import duckdb
 import polars as pl
 
-from tasks.core.errors import Refused
 from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Days, Report, Settlement, SiteStatement
 from tasks.io.warehouse import frame, rows, sql
-from tasks.settlement.allocation import batches
+from tasks.settlement.allocation import batches, vpp_ids
 from tasks.settlement.meter import ranges_of
 
 _NO_SITES = b'\n  "sites": {},\n'
@@ -93,7 +94,7 @@ class DraftReport:
         """Return the report itself."""
         return Report.model_validate_json(self.to_bytes(revision))
 
-    def saying(self, report: Report) -> "DraftReport":
+    def saying(self, report: Report) -> DraftReport:
         """Return a draft that says this instead."""
         return _draft(report, len(report.sites), report.revised(1).to_bytes(), self._drafts)
 
@@ -108,7 +109,7 @@ def reports_on(
     Raises:
         Refused: a named VPP is unknown.
     """
-    wanted = _vpp_ids(connection, vpps)
+    wanted = vpp_ids(connection, vpps)
     for name in (*_RESTS_ON, "report/site_meters", "report/stand_in_prices"):
         connection.execute(f"create or replace temp table {_table(name)} as {sql(name)}")
     drafts = _Drafts()
@@ -121,18 +122,6 @@ def reports_on(
 
 def _table(name: str) -> str:
     return f"report_{name.split('/')[1]}"
-
-
-def _vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
-    """Return the ids of the VPPs to report on, in order; names and ids are accepted."""
-    existing = connection.execute("select vpp, name from vpp_statements order by vpp").fetchall()
-    ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
-    if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:
-        raise Refused(
-            f"vpps: there is no VPP {', '.join(map(repr, unknown))} in that month; there are: "
-            + (", ".join(vpp for vpp, _ in existing) or "none")
-        )
-    return sorted({ids[vpp.strip().casefold()] for vpp in vpps}) or [vpp for vpp, _ in existing]
 
 
 def _drafts_on(

@@ -4,6 +4,8 @@ A pure function of the inputs, the request and the rule: it reads from S3 what t
 writes nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from tasks.core.run_record import (
     UnassignedSite,
 )
 from tasks.io.object_store import ObjectStore
+from tasks.io.registry_segments import open_log
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
@@ -53,7 +56,7 @@ class Settlement:
 
 
 def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) -> Settlement:
-    """Settle a month for all VPPs, and report on those of the request.
+    """Settle a month for the VPPs of the request; place the events of all.
 
     Raises:
         Refused: a VPP of the request is unknown (the message names those that there are), or too
@@ -72,7 +75,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         basis = Basis(
             month=inputs.month,
             as_of=inputs.as_of,
-            registry=inputs.registry,
+            registry_seq=inputs.registry_seq,
             files=files,
             meter_files=inputs.meter_files,
             price_files=inputs.price_files,
@@ -81,7 +84,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             rejected=inputs.rejected_by_site,
         )
         _bring_meter(store, basis, folder)
-        _allocate(connection, basis, daily, folder, request.what_if)
+        _allocate(store, connection, basis, daily, folder, request.vpps, request.what_if)
         _require_few_rejected(connection, inputs, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
@@ -120,7 +123,10 @@ def _facts(
         connection, "select count(*) as sites, coalesce(sum(events), 0) as events from unassigned"
     )
     listed = rows(connection, sql("report/unassigned_listed"), {"most": _MOST_UNKNOWN_SITES})
-    [settled] = rows(connection, "select coalesce(sum(events), 0) as events from site_months")
+    [settled] = rows(
+        connection,
+        "select coalesce(sum(events), 0) as events from valued_days where vpp is not null",
+    )
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     [readings] = rows(connection, sql("report/reading_counts"))
@@ -128,7 +134,7 @@ def _facts(
         **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
         inputs=inputs.digest,
         as_of=inputs.as_of,
-        registry_seq=inputs.registry.count(b"\n"),
+        registry_seq=inputs.registry_seq,
         rule_version=RULE_VERSION,
         files=_pinned(files),
         rows=inputs.month_rows,
@@ -163,14 +169,14 @@ def _pinned(files: pl.DataFrame) -> list[SettledFile]:
 class Basis:
     """All that the tables of a month are built from.
 
-    `registry` are the lines of its log that count, `files`, `meter_files` and `price_files` the
-    catalog's rows of the files that do; `corrections`, `repeats` and `rejected` as allocation has
-    them.
+    The first `registry_seq` changes of the registry count, as far as they were recorded by `as_of`.
+    `files`, `meter_files` and `price_files` are the catalog's rows of the files that do;
+    `corrections`, `repeats` and `rejected` as allocation has them.
     """
 
     month: Month
     as_of: datetime
-    registry: bytes
+    registry_seq: int
     files: pl.DataFrame
     meter_files: pl.DataFrame
     price_files: pl.DataFrame
@@ -180,8 +186,10 @@ class Basis:
 
 
 @contextmanager
-def open_allocation(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Allocate a month.
+def open_allocation(
+    store: ObjectStore, basis: Basis, vpps: Sequence[str] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Allocate a month, for these VPPs (none given: for all).
 
     Yields:
         The database with all tables, checked. It is gone after the block.
@@ -189,32 +197,35 @@ def open_allocation(store: ObjectStore, basis: Basis) -> Iterator[duckdb.DuckDBP
     with workspace("settle") as folder, warehouse(folder) as connection:
         daily = _bring_daily(store, basis.files, folder)
         _bring_meter(store, basis, folder)
-        _allocate(connection, basis, daily, folder)
+        _allocate(store, connection, basis, daily, folder, vpps)
         yield connection
 
 
 def _allocate(
+    store: ObjectStore,
     connection: duckdb.DuckDBPyConnection,
     basis: Basis,
     daily: list[Path],
     folder: Path,
+    vpps: Sequence[str],
     what_if: Sequence[WhatIf] = (),
 ) -> None:
-    log = folder / "changes.jsonl"
-    log.write_bytes(basis.registry)
-    inputs = AllocationInputs(
-        month=basis.month,
-        as_of=basis.as_of,
-        log=log,
-        files=basis.files,
-        daily=daily,
-        meter=_meter_inputs(basis, folder),
-        corrections=basis.corrections,
-        repeats=basis.repeats,
-        rejected=basis.rejected,
-        what_if=tuple(what_if),
-    )
-    allocate(connection, inputs)
+    with open_log(store) as log:
+        inputs = AllocationInputs(
+            month=basis.month,
+            as_of=basis.as_of,
+            changes=log.paths,
+            registry_seq=basis.registry_seq,
+            files=basis.files,
+            daily=daily,
+            meter=_meter_inputs(basis, folder),
+            corrections=basis.corrections,
+            repeats=basis.repeats,
+            rejected=basis.rejected,
+            what_if=tuple(what_if),
+            vpps=tuple(vpps),
+        )
+        allocate(connection, inputs)
 
 
 def _bring_meter(store: ObjectStore, basis: Basis, folder: Path) -> None:

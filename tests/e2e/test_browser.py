@@ -91,6 +91,8 @@ def test_a_month_is_settled_from_the_form(page: Page, stack: Stack, settled: str
     run = page.url.split("/")[-1].split("?")[0]
     assert stack.get(f"/flow_runs/{run}")["parameters"]["month"] == MONTH
 
+    stack.completed(run)  # the page may have shown the end of a stage
+    page.reload()
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_role("link", name=f"settlement-{MONTH}").first.click()
     [summary] = stack.artifacts(f"settlement-{MONTH}", run)

@@ -215,7 +215,7 @@ def test_the_line_program_says_it_like_history(forbidding_s3: str) -> None:
     for url, sentence in (
         (
             f"{forbidding_s3}/AccessDenied",
-            "does not permit s3:GetObject on vpp-settlement/registry/",
+            "does not permit s3:ListBucket on vpp-settlement/registry/",
         ),
         (NOWHERE, f"Nothing answers at {NOWHERE} (Connection refused): start that S3, or correct"),
     ):

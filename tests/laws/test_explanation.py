@@ -18,7 +18,7 @@ from tasks.evidence.explanation import (
     explain,
     explanation_in_words,
 )
-from tasks.io.registry_log import read_log
+from tasks.io.registry_segments import read_log
 from tests.golden.__main__ import MONTHS, load_demo
 from tests.laws.portfolios import CENT_TOO_MANY, Portfolio, portfolios
 from tests.laws.recorded import revisions

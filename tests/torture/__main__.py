@@ -79,7 +79,7 @@ def _bombs(_: str) -> Table:
         yield _row(
             found.name,
             f"{found.packed_bytes / 1000:,.0f}",
-            f"{found.unpacked_bytes / 1e6:,.0f}",
+            f"{found.unpacked_mb:,}" if found.unpacked_mb else "",
             found.peak_mb,
             f"{found.seconds:.0f}",
             found.became,

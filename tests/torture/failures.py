@@ -17,7 +17,8 @@ from pytest import MonkeyPatch
 
 from tasks.core.changes import parse_change
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_log import append_changes, read_log
+from tasks.io.registry_log import append_changes
+from tasks.io.registry_segments import read_log
 from tests.through_s3 import Place
 from tests.torture import month
 from tests.torture.network import Network
@@ -227,7 +228,9 @@ def moments(endpoint: str, requests: range | None, randomly: int, seed: int) -> 
     """Return when to kill: around these requests (None: all), and so many times at random."""
     kills = []
     for is_second in (False, True):
-        numbers = requests or range(1, count_requests(endpoint, is_second) + 1)
+        numbers = requests
+        if numbers is None:
+            numbers = range(1, count_requests(endpoint, is_second) + 1)
         kills += [Kill(is_second, n, is_after) for n in numbers for is_after in (False, True)]
     draw = random.Random(seed)
     seconds = [draw.uniform(0.5, 2.5) for _ in range(randomly)]

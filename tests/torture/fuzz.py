@@ -263,6 +263,6 @@ def _rows_in(kind: str, data: bytes) -> int:
 
 def _is_quoted_well(line: str) -> bool:
     try:
-        return bool(next(csv.reader([line], strict=True)))
+        return '"' not in line or bool(next(csv.reader([line], strict=True)))
     except csv.Error:
         return line.lstrip(' "')[:1].upper() == "C"  # which counts nothing

@@ -1,4 +1,4 @@
--- Steps 3 to 5 for each VPP: one row per VPP and day of the month on which it exists.
+-- Steps 3 to 5: one row per VPP ($vpps) and day of the month on which it exists.
 -- total_sixth_cents: T(v,d); ad_valorem_sixth_cents: the VPP's percentage of it;
 -- own_share_of_worth: the part of each event's worth that stays with its site, the own
 -- share (80%) of the rest; pool_sixth_cents: the 20% that are split by capacity. Where
@@ -54,6 +54,7 @@ days as (
         on vpp_days.vpp = capacity.vpp and vpp_days.day = capacity.day
     left join revenue
         on vpp_days.vpp = revenue.vpp and vpp_days.day = revenue.day
+    where vpp_days.vpp in (select unnest($vpps::varchar[]))
 )
 
 select

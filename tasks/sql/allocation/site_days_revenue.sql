@@ -1,4 +1,4 @@
--- Steps 2 and 3: one row per VPP, site and day with events.
+-- Steps 2 and 3: one row per VPP ($vpps), site and day with events.
 -- shared_sixth_cents is what is shared out, cost_only_sixth_cents the VPP's alone: both
 -- six times the cents, 12 decimals.
 select
@@ -13,5 +13,5 @@ select
     coalesce(sum(value_sixth_cents) filter (is_cost_only), 0)
         as cost_only_sixth_cents
 from valued_days
-where vpp is not null
+where vpp in (select unnest($vpps::varchar[]))
 group by vpp, nmi, day

@@ -1,5 +1,5 @@
--- What each site brings into the month's allotment: one row per VPP and site that was
--- its member.
+-- What each site brings into the month's allotment: one row per VPP ($vpps) and site
+-- that was its member.
 -- own_sixth_cents: six times the own part of its revenue (step 5), exact, 20 decimals;
 -- the pool's part is added in exact fractions when it is allotted (step 8).
 -- fee_due_cents: step 6, `daily_fee x 28 / days in month` summed over the member days,
@@ -42,6 +42,7 @@ members as (
             memberships.vpp = fees.vpp
             and memberships.first_day = fees.first_day
             and memberships.last_day = fees.last_day
+    where memberships.vpp in (select unnest($vpps::varchar[]))
     group by memberships.vpp, memberships.nmi
 ),
 

@@ -1,5 +1,5 @@
 -- Every event of the month is settled for exactly one VPP, or its site has no VPP on
--- its day.
+-- its day, or one that is not settled here (in $vpps).
 with counted as (
     select
         (select coalesce(sum(events), 0) from month_events) as imported,
@@ -7,12 +7,17 @@ with counted as (
         (
             select coalesce(sum(events), 0) from valued_days
             where vpp is null)
-            as unassigned
+            as unassigned,
+        (
+            select coalesce(sum(events), 0) from valued_days
+            where vpp is not null and vpp not in (select unnest($vpps::varchar[])))
+            as elsewhere
 )
 
 select
     imported,
     settled,
-    unassigned
+    unassigned,
+    elsewhere
 from counted
-where imported != settled + unassigned
+where imported != settled + unassigned + elsewhere

@@ -24,33 +24,8 @@ with recorded as (
         channels,
         basis,
         withdraws
-    from
-        read_json(
-            $log,
-            format = 'newline_delimited',
-            columns = {
-                seq: 'BIGINT',
-                recorded_at: 'TIMESTAMPTZ',
-                change: 'VARCHAR',
-                effective_from: 'DATE',
-                vpp: 'VARCHAR',
-                nmi: 'VARCHAR',
-                serial: 'VARCHAR',
-                name: 'VARCHAR',
-                revenue_percentage: 'VARCHAR',
-                daily_fee_aud: 'VARCHAR',
-                charge_events: 'VARCHAR',
-                negative_balances: 'VARCHAR',
-                address: 'VARCHAR',
-                manufacturer: 'VARCHAR',
-                capacity_kwh: 'VARCHAR',
-                region: 'VARCHAR',
-                channels: 'VARCHAR',
-                basis: 'VARCHAR',
-                withdraws: 'BIGINT'
-            }
-        )
-    where recorded_at <= $as_of
+    from read_parquet($changes)
+    where recorded_at <= $as_of and seq <= $last_seq
 ),
 
 changes as (

@@ -23,19 +23,35 @@ readings as (
             counted_readings.nmi = meter_sites.nmi
             and counted_readings.day = meter_sites.day
     group by meter_sites.vpp, meter_sites.nmi
+),
+
+affected as (
+    select distinct memberships.vpp
+    from memberships
+    inner join rejected
+        on memberships.nmi = rejected.nmi
+),
+
+members as (
+    select distinct
+        memberships.vpp,
+        memberships.nmi
+    from memberships
+    inner join affected
+        on memberships.vpp = affected.vpp
 )
 
 select
-    site_months.vpp,
+    members.vpp,
     sum(coalesce(days.events, 0) + coalesce(readings.readings, 0))::bigint as events,
     sum(coalesce(rejected.rows, 0))::bigint as rejected_rows
-from site_months
+from members
 left join days
-    on site_months.vpp = days.vpp and site_months.nmi = days.nmi
+    on members.vpp = days.vpp and members.nmi = days.nmi
 left join readings
-    on site_months.vpp = readings.vpp and site_months.nmi = readings.nmi
+    on members.vpp = readings.vpp and members.nmi = readings.nmi
 left join rejected
-    on site_months.nmi = rejected.nmi
-group by site_months.vpp
+    on members.nmi = rejected.nmi
+group by members.vpp
 having sum(coalesce(rejected.rows, 0)) > 0
-order by site_months.vpp
+order by members.vpp

@@ -1,6 +1,5 @@
 """What changed between two revisions, and why."""
 
-import json
 from datetime import date
 from typing import Any
 
@@ -28,8 +27,13 @@ def changed(
     new: Basis = BASIS,
     log: list[dict[str, Any]] | None = None,
 ) -> Difference:
-    lines = [json.dumps(change).encode() for change in log or []]
-    return compare(before, after.revised(before.settlement.revision + 1), old, new, lines)
+    first, last = sorted((old.registry_seq, new.registry_seq))
+    sites = {"s": NMI, "t": "6009999999"}  # where these batteries are
+    between = [
+        (change, change.get("nmi") or sites.get(change.get("serial", ""), ""))
+        for change in (log or [])[first:last]
+    ]
+    return compare(before, after.revised(before.settlement.revision + 1), old, new, between)
 
 
 def file(key: str, etag: str = "1", rows: int = 2) -> dict[str, Any]:

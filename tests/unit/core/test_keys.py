@@ -14,6 +14,9 @@ NMI = "6001000001"
 MOMENT = datetime(2025, 10, 1, 6, 30, 15, 999_999, tzinfo=timezone(timedelta(hours=10)))
 
 KEYS: list[tuple[Any, tuple[Any, ...], str]] = [
+    (keys.registry_segment, (1,), "registry/changes.jsonl"),
+    (keys.registry_segment, (4001,), "registry/changes/000000004001.jsonl"),
+    (keys.registry_columns, (1, "0f-1e"), "registry/changes/000000000001-0f-1e.parquet"),
     (keys.registry_list, (date(2025, 9, 1),), "registry/lists/2025-09-01.csv"),
     (
         keys.registry_list,

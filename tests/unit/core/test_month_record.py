@@ -67,7 +67,9 @@ def test_what_is_stored_is_read_again_and_has_the_names_of_the_first_version() -
     last = LastSettlement(inputs="i", run_record="runs/1")
     of = record(one={1: "a"}).model_copy(update={"closings": [CLOSED], "last_settlement": last})
     stored = json.loads(of.to_bytes())
-    assert list(stored) == ["month", "revisions", "closings", "settled"]
+    assert list(stored) == [
+        *("month", "revisions", "state", "unpublished", "closings", "settled"),
+    ]
     assert stored["settled"] == {"inputs": "i", "run_record": "runs/1"}
     assert of.to_bytes().endswith(b"}\n")
     assert MonthRecord.model_validate_json(of.to_bytes()) == of

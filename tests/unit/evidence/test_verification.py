@@ -9,7 +9,7 @@ from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.evidence.tables import put_tables
 from tasks.evidence.verification import verify
-from tasks.io.registry_log import read_log
+from tasks.io.registry_segments import read_log
 from tasks.publication.run_records import read_run_records
 from tests.through_s3 import Place
 

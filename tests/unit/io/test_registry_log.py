@@ -19,11 +19,11 @@ from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import (
     append_changes,
     put_list,
-    read_log,
     read_registry,
     read_upload,
     redate_changes,
 )
+from tasks.io.registry_segments import read_log
 from tests.unit.core.registries import (
     ALTERING,
     AT,

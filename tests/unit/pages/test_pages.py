@@ -144,12 +144,22 @@ def test_a_pdf_is_tagged_and_has_the_same_bytes_whatever_names_are_in_it(
 ) -> None:
     required("typst", find_spec("typst") is not None)
     nmi = next(iter(reports[0].sites))
-    for name in ["Hunter Banksia VPP", *EVIL, "#panic() $x$ *bold* = head"]:
-        of = SiteStatements(source(renamed(reports[0], name, name)))
-        made = of.page(nmi, "pdf")
-        assert made.startswith(b"%PDF-")
-        assert b"/StructTreeRoot" in made or b"/ObjStm" in made
-        assert made == of.page(nmi, "pdf")
+    for name in ["Hunter Banksia VPP", *EVIL, "#panic() $x$ *bold* = head", "\\u{41} // /* <a> @b"]:
+        of = source(renamed(reports[0], name, name))
+        made = SiteStatements(of).page(nmi, "pdf")
+        assert made == SiteStatements(of).page(nmi, "pdf")
+        for data in (made, vpp_statement(of, "pdf")):
+            assert data.startswith(b"%PDF-")
+            assert b"/StructTreeRoot" in data or b"/ObjStm" in data
+
+
+def test_the_charts_of_a_pdf_are_those_of_the_page(reports: list[Report]) -> None:
+    required("typst", find_spec("typst") is not None)
+    of = big_source(reports[0], 2)
+    nmi = next(iter(of.report.sites))
+    without = source(of.report)
+    assert len(vpp_statement(of, "pdf")) > len(vpp_statement(without, "pdf"))
+    assert len(SiteStatements(of).page(nmi, "pdf")) > len(SiteStatements(without).page(nmi, "pdf"))
 
 
 def test_a_vpp_of_ten_thousand_sites_is_one_page(reports: list[Report]) -> None:

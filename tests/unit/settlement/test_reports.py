@@ -32,8 +32,8 @@ REGISTRY: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def tables(s3_endpoint: str) -> Any:
-    """Give the tables of a month with a gain in one VPP and a loss in another."""
+def basis(s3_endpoint: str) -> tuple[Place, Basis]:
+    """Give a month with a gain in one VPP and a loss in another."""
     place = Place()
     place.record(REGISTRY)
     place.put("a.csv", [f"{ONE},2025-09-01,Discharge,4,25", f"{TWO},2025-09-01,Charge,10,25"])
@@ -41,7 +41,7 @@ def tables(s3_endpoint: str) -> Any:
     basis = Basis(
         month=MONTH,
         as_of=inputs.as_of,
-        registry=inputs.registry,
+        registry_seq=inputs.registry_seq,
         files=inputs.files,
         meter_files=inputs.meter_files,
         price_files=inputs.price_files,
@@ -49,8 +49,25 @@ def tables(s3_endpoint: str) -> Any:
         repeats=inputs.corrections.drop("second", "event_id", "rejected_id"),
         rejected=inputs.rejected_by_site,
     )
-    with open_allocation(place.store, basis) as connection:
+    return place, basis
+
+
+@pytest.fixture(scope="module")
+def tables(basis: tuple[Place, Basis]) -> Any:
+    """Give the tables of that month."""
+    place, of_month = basis
+    with open_allocation(place.store, of_month) as connection:
         yield connection
+
+
+@pytest.mark.parametrize("vpps", [["b"], ["Zebra", "empty"], ["empty"]])
+def test_some_vpps_alone_have_the_reports_that_they_have_among_all(
+    basis: tuple[Place, Basis], tables: duckdb.DuckDBPyConnection, vpps: list[str]
+) -> None:
+    among_all = [draft.to_bytes() for draft in reports_on(tables, MONTH, vpps)]
+    place, of_month = basis
+    with open_allocation(place.store, of_month, vpps) as connection:
+        assert [draft.to_bytes() for draft in reports_on(connection, MONTH, [])] == among_all
 
 
 def ids(connection: duckdb.DuckDBPyConnection, *vpps: str) -> list[str]:

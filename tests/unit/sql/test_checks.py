@@ -13,6 +13,7 @@ from tasks.core.changes import parse_change
 from tasks.core.errors import CheckFailed
 from tasks.core.month import Month
 from tasks.core.registry import Registry
+from tasks.io.registry_segments import to_columns
 from tasks.io.warehouse import sql, warehouse
 from tasks.settlement.allocation import CHECKS, AllocationInputs, allocate, check
 from tasks.settlement.meter import FILES_SCHEMA, MeterInputs
@@ -39,6 +40,8 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
     log.write_text(
         "".join(registry.add(parse_change(change), NOW, "test").line() + "\n" for change in CHANGES)
     )
+    columns = tmp_path / "changes.parquet"
+    to_columns(log, columns)
     daily = tmp_path / "import.parquet"
     days = [("6001000001", 1, "400.5"), ("6001000002", 2, "99.25"), ("6009999999", 3, "5")]
     pl.DataFrame(
@@ -71,8 +74,10 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
     with warehouse(tmp_path) as connection:
         meter_files = pl.DataFrame(schema=FILES_SCHEMA)
         meter = MeterInputs(Month(2025, 9), [], meter_files, [], meter_files, tmp_path)
-        allocate(connection, AllocationInputs(Month(2025, 9), NOW, log, files, [daily], meter))
-        yield connection, {"daily": [str(daily)], **meter.parameters}
+        allocate(
+            connection, AllocationInputs(Month(2025, 9), NOW, [columns], 4, files, [daily], meter)
+        )
+        yield connection, {"daily": [str(daily)], "vpps": ["a"], **meter.parameters}
 
 
 DAMAGES = {

@@ -16,6 +16,7 @@ from tasks.core.changes import Change, CreateSite, CreateVpp, WithdrawChange, pa
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.registry import Registry
+from tasks.io.registry_segments import to_columns
 from tasks.io.warehouse import rows, sql, warehouse
 from tasks.settlement.allocation import BUILD_REGISTRY, load_what_if, run_statement
 
@@ -37,12 +38,15 @@ class Database:
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self._connection = connection
         self._log = folder / "changes.jsonl"
+        self._columns = folder / "changes.parquet"
 
     def build(self, changes: Iterable[Change], as_of: datetime, month: Month) -> None:
         """Make the tables spans, vpp_days and memberships, and the view site_days."""
         self._log.write_text("".join(f"{change.line()}\n" for change in changes))
+        to_columns(self._log, self._columns)
         parameters = {
-            "log": str(self._log),
+            "changes": str(self._columns),
+            "last_seq": 1 << 32,
             "as_of": as_of,
             "first_day": month.first_day,
             "last_day": month.last_day,
