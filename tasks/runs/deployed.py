@@ -58,6 +58,9 @@ def flow(
     """Make a flow of a function, as Prefect's decorator of this name does."""
 
     def make(function: Callable[P, R]) -> prefect.Flow[P, R]:
+        # Pydantic keeps `State[Any]` in whichever module writes it first. A worker of Dask imports
+        # them in another order, finds no such class, and ends.
+        function.__annotations__.pop("return", None)
         return prefect.flow(
             name=name,
             flow_run_name=flow_run_name,
