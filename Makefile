@@ -40,7 +40,7 @@ test: .venv/ready ## Run the linters and all tests
 
 coverage: .venv/ready ## Run all tests and report which lines and branches they never reach
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
