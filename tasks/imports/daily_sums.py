@@ -26,7 +26,7 @@ _SOURCE, _SITE, _DAY, _TYPE = 1 << 47, 1 << 19, 1 << 2, 1 << 1
 _FIRST_DAY = -30_000  # days since 1970: before 1900
 
 
-def keyed_events(events: pl.DataFrame, sites: pl.Series) -> pl.DataFrame:
+def key_events(events: pl.DataFrame, sites: pl.Series) -> pl.DataFrame:
     """Return what `DailySums` adds up of events (NO_EVENTS), given the numbers of their sites."""
     is_summed = events["rejected_id"].is_null()
     if not is_summed.all():
@@ -46,7 +46,7 @@ def keyed_events(events: pl.DataFrame, sites: pl.Series) -> pl.DataFrame:
     )
 
 
-def _merged(sums: pl.DataFrame) -> pl.DataFrame:
+def _merge(sums: pl.DataFrame) -> pl.DataFrame:
     added = (
         sums.lazy()
         .group_by("key")
@@ -72,11 +72,11 @@ class DailySums:
         ]
 
     def add(self, keyed: pl.DataFrame, nmis: pl.Series) -> None:
-        """Add what `keyed_events` returns; `nmis` has the sites by their numbers."""
+        """Add what `key_events` returns; `nmis` has the sites by their numbers."""
         self._added.append(keyed)
         self._rows += keyed.height
         if self._rows >= _MOST_ADDED:
-            self._added, self._rows = [_merged(pl.concat(self._added))], 0
+            self._added, self._rows = [_merge(pl.concat(self._added))], 0
             if self._added[0].height >= _MOST_SUMS:
                 self._write(nmis, self._folder / f"sums-{len(self._files)}.parquet")
 
@@ -102,7 +102,7 @@ class DailySums:
         site = pl.col("key") // _SITE % (_SOURCE // _SITE)
         number = numbers.gather(sums.select(site).to_series())
         sums = sums.with_columns(key=pl.col("key") + (number - site) * _SITE)
-        sums = _merged(sums).sort("key")
+        sums = _merge(sums).sort("key")
         daily = sums.select(
             (pl.col("key") // _SOURCE).cast(pl.Int32).alias("source"),
             names.gather(sums.select(site).to_series()).alias("nmi"),

@@ -21,7 +21,7 @@ from polars.io.plugins import register_io_source
 from tasks.core import keys
 from tasks.core.errors import ChangedMeanwhile, Unreadable
 from tasks.imports.catalog import EVENTS
-from tasks.imports.daily_sums import DailySums, keyed_events
+from tasks.imports.daily_sums import DailySums, key_events
 from tasks.imports.event_rows import NO_EVENTS, NO_FAULTS, Faults, Sites, read_events
 from tasks.imports.import_record import ReadObject, catalog_rows, import_id, sentence_of
 from tasks.imports.limits import NotTogether
@@ -132,7 +132,7 @@ class _Import:
             )
         return _BlockRead(
             events,
-            keyed_events(events, sites),
+            key_events(events, sites),
             identities,
             bad.select(NO_FAULTS.columns),
             rejected_text(block, bad),

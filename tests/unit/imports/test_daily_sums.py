@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tasks.imports.daily_sums import DailySums, keyed_events
+from tasks.imports.daily_sums import DailySums, key_events
 from tasks.imports.event_rows import Sites, read_events
 from tests.unit.imports.blocks import block_of
 
@@ -37,7 +37,7 @@ def test_sums_are_exact_however_they_are_put_together(
     sites, sums = Sites(), DailySums(tmp_path)
     for text in TEXTS:
         events, numbers, _ = read_events(block_of(text), "Australia/Brisbane", sites)
-        sums.add(keyed_events(events, numbers), sites.nmis)
+        sums.add(key_events(events, numbers), sites.nmis)
     counts = sums.write(sites.nmis, tmp_path / "daily.parquet")
     daily = pl.read_parquet(tmp_path / "daily.parquet")
     assert daily.drop("source", "value_cents").rows() == EXPECTED
