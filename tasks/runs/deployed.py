@@ -21,7 +21,7 @@ from prefect.task_runners import TaskRunner
 from pydantic import BaseModel, ValidationError, create_model
 
 from tasks.core.change_fields import sentence
-from tasks.core.errors import Refused
+from tasks.core.errors import LostRace, Refused, Unreachable
 from tasks.runs import telemetry
 from tasks.runs.stage import refusals_as_sentences
 
@@ -29,11 +29,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _PrefectIsGone(logging.Filter):
-    """Says in a sentence that Prefect's server is gone, of which its engine shows 300 lines."""
+class _WithoutTracebacks(logging.Filter):
+    """Leaves what the engine says of a refused run to its state, which has said it already.
+
+    Of a failed run the engine's process shows 120 lines more. That Prefect's server is gone, of
+    which it shows 300, is said in a sentence.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         problem = record.exc_info[1] if record.exc_info else None
+        if isinstance(problem, Refused | LostRace | Unreachable):
+            return False
         if isinstance(problem, httpx.TransportError):
             record.exc_info, record.args = None, ()
             record.msg = (
@@ -47,7 +53,7 @@ class _PrefectIsGone(logging.Filter):
 
 telemetry.send_to_collector()
 for _name in ("prefect.engine", "prefect.flow_runs"):
-    logging.getLogger(_name).addFilter(_PrefectIsGone())
+    logging.getLogger(_name).addFilter(_WithoutTracebacks())
 
 
 def flow(

@@ -302,7 +302,8 @@ def append_to_registry(
         raise Refused("key: the file holds no changes")
     recorded = registry_log.append_changes(store, store.settings, changes, recorded_by)
     logger = run_logger()
-    logger.info("changes %d to %d recorded", recorded[0].change.seq, recorded[-1].change.seq)
+    first, last = recorded[0].change.seq, recorded[-1].change.seq
+    logger.info("%s recorded", f"change {last}" if first == last else f"changes {first} to {last}")
     for later in (later for of in recorded for later in of.later):
         logger.warning("%s", later)
     return recorded

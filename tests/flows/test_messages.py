@@ -200,7 +200,7 @@ def test_a_vpp_is_named_by_id_current_name_or_its_name_in_the_month(place: Place
         assert "same bytes" in run(verify_report, name, "2025-09")
         assert VPP in run(explain_site, name, NMI, "2025-09")["key"]
     assert refusal(settle_month, "2025-11", vpps=["Test VPP One"]) == (
-        "vpps: there is no VPP 'Test VPP One'; make it with create-vpp first"
+        "vpps: there is no VPP 'Test VPP One'; list-registry lists all, create-vpp makes one"
     )
 
 
@@ -335,7 +335,7 @@ def test_every_flow_says_what_is_wrong_with_its_parameters(deployment: dict[str,
             "what_if.0.fee: is no field of settle-month; leave it",
         ),
         ({"what_if": [{}]}, "what_if.0.vpp: must be given"),
-        ({"as_of": "soon"}, "as_of: Input should be a valid datetime"),
+        ({"as_of": "soon"}, "as_of: must be a moment, like 2025-10-02T06:00:00+10:00 (given: 'soon')"),
         ({"as_of": "0001-01-01T00:00:00Z"}, "as_of: must be a moment from 1901 to now"),
         ({"as_of": "9999-12-31T23:59:59Z"}, "as_of: must be a moment from 1901 to now"),
         (

@@ -181,13 +181,13 @@ REFUSED: list[tuple[Json, str]] = [
     # What is not there.
     (
         site("6001000003", "VPP Three"),
-        "vpp: there is no VPP 'VPP Three'; make it with create-vpp first",
+        "vpp: there is no VPP 'VPP Three'; list-registry lists all, create-vpp makes one",
     ),
     (
         update_vpp("three", name="x"),
-        "vpp: there is no VPP 'three'; make it with create-vpp first",
+        "vpp: there is no VPP 'three'; list-registry lists all, create-vpp makes one",
     ),
-    (assign("6001000001", "three"), "vpp: there is no VPP 'three'; make it with create-vpp first"),
+    (assign("6001000001", "three"), "vpp: there is no VPP 'three'; list-registry lists all, create-vpp makes one"),
     (
         assign("6001000003", "test-vpp-one"),
         "nmi: there is no site 6001000003; make it with create-site first",

@@ -129,7 +129,7 @@ def test_a_file_is_recorded_whole_or_not_at_all(store: ObjectStore, settings: Se
     assert problems == [
         "line 3: effective_from: must be a day written as YYYY-MM-DD, like 2025-09-01 "
         "(given: 'yesterday')",
-        "line 5: vpp: there is no VPP 'Two'; make it with create-vpp first",
+        "line 5: vpp: there is no VPP 'Two'; list-registry lists all, create-vpp makes one",
         "line 6: nmi: '600100000I' is not an NMI: 10 letters (without I and O) and digits, "
         "or 11 with the check digit",
         "line 7: has 3 fields, but the header has 4",
