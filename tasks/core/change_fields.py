@@ -173,14 +173,18 @@ _OWN = {"missing", "extra_forbidden", "value_error", "text_too_long", "text_unse
 
 def sentence(error: Any) -> str:
     """Say in a sentence what pydantic found wrong with a field of a change."""
-    kind, *path = error["loc"]
-    context = {**error.get("ctx", {}), "kind": kind}
-    family = error["type"].split("_")[0]
-    own_words = error["msg"].replace("{", "{{").replace("}", "}}")
-    said = _SENTENCES.get(error["type"], _SENTENCES.get(family, own_words))
-    said = said.format(**context).removeprefix("Value error, ")
+    _, *path = error["loc"]
     given = "" if error["type"] in _OWN else f" (given: {shown(error['input'])})"
-    return f"{'.'.join(map(str, path))}: {said}{given}"
+    return f"{'.'.join(map(str, path))}: {what_is_wrong(error)}{given}"
+
+
+def what_is_wrong(error: Any) -> str:
+    """Say what pydantic found wrong, without the field and the value."""
+    context = {**error.get("ctx", {}), "kind": error["loc"][0]}
+    family = error["type"].split("_")[0]
+    own_words: str = error["msg"].replace("{", "{{").replace("}", "}}")
+    said = _SENTENCES.get(error["type"], _SENTENCES.get(family, own_words))
+    return said.format(**context).removeprefix("Value error, ")
 
 
 def shown(value: Any) -> str:

@@ -270,14 +270,15 @@ class Registry:
             self._check_started(*needed, since)
         if isinstance(change, AddBattery):
             self._check_free(id, since)
-        if (
-            isinstance(change, RemoveBattery | UpdateBattery)
-            and self._value(kind, id, "nmi", since) is None
-        ):
-            what = "remove" if isinstance(change, RemoveBattery) else "change"
+        if isinstance(change, RemoveBattery) and self._value(kind, id, "nmi", since) is None:
             raise Refused(
                 f"serial: battery {id} is not installed {_on(since)}, so there is nothing to "
-                f"{what}{self._removed(id, since)}"
+                f"remove{self._removed(id, since)}"
+            )
+        if isinstance(change, UpdateBattery) and self._is_gone(id, since):
+            raise Refused(
+                f"serial: battery {id} is not installed {_on(since)} or later, so there is nothing "
+                f"to change{self._removed(id, since)}"
             )
         if isinstance(change, UpdateVpp | UpdateBattery | UpdateSite) and not change.facts():
             raise Refused(f"{change.change} of {id} changes nothing; give at least one field")
@@ -342,6 +343,11 @@ class Registry:
                     f"{seq}); remove it from that day on with remove-battery first, or take that "
                     "change back with withdraw-change"
                 )
+
+    def _is_gone(self, serial: str, since: date) -> bool:
+        """Say whether a battery is at no site on a day or later."""
+        timeline = self._timelines["battery", serial].get("nmi", [])
+        return all(nmi is None for _, _, nmi in timeline[max(_position(timeline, since) - 1, 0) :])
 
     def _removed(self, serial: str, since: date) -> str:
         fact = _in_force(self._timelines["battery", serial].get("nmi", []), since)

@@ -304,7 +304,7 @@ def test_of_racing_writers_of_the_same_site_one_lands(
             outcomes.append(str(problem))
 
     race(*[write] * 6)
-    lost = "nmi: site 6001000001 exists already, today as a member of VPP one; "
+    lost = "line 1: nmi: site 6001000001 exists already, today as a member of VPP one; "
     assert Counter(outcome.startswith(lost) for outcome in outcomes) == {False: 1, True: 5}
     assert "recorded" in outcomes
     assert len(log_lines(store)) == 2
