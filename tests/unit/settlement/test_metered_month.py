@@ -51,7 +51,7 @@ def nem12(
 
 
 def prices(
-    price: str = "100.00", days: range = range(1, 32), changed: str = "2026/04/01 12:00:00"
+    price: str = "100.00", days: Iterable[int] = range(1, 32), changed: str = "2026/04/01 12:00:00"
 ) -> str:
     """Write SA1's prices of days of March."""
     lines = ["I,TRADING,PRICE,3,SETTLEMENTDATE,REGIONID,RRP,LASTCHANGED"]
