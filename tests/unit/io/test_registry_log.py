@@ -356,15 +356,15 @@ def test_an_upload_is_read_as_it_is(store: ObjectStore) -> None:
     with pytest.raises(Refused) as refused:
         read_upload(store, "registry/uploads/a")
     assert str(refused.value) == (
-        "key: there is no 'registry/uploads/a' in the bucket; request-registry-upload gives a link "
-        "to upload it with"
+        "key: there is no 'registry/uploads/a' in the bucket; request-registry-upload gives a "
+        "command to upload it with"
     )
 
 
 def test_an_upload_that_is_too_large_is_not_even_read(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_log, "_MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(registry_log, "MAX_UPLOAD_BYTES", 1 << 20)
     store.write("registry/uploads/a.csv", b"x" * (1 << 20))
     assert len(read_upload(store, "registry/uploads/a.csv")) == 1 << 20
     store.write("registry/uploads/a.csv", b"x" * ((1 << 20) + 1))
