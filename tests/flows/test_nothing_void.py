@@ -1,8 +1,9 @@
 """Green only when something was settled: what once ended well, and had settled nothing or not all.
 
 The rest of these cases: future months that hide late data in
-`unit/settlement/test_completeness.py`, names of locks in `unit/runs/test_flow_run.py`, a clock far
-from the store's in `unit/io/test_registry_log.py`.
+`tests/unit/settlement/test_completeness.py`, names of locks in
+`tests/unit/runs/test_flow_run.py`, a clock far from the store's in
+`tests/unit/io/test_registry_log.py`.
 """
 
 import json
