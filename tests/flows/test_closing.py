@@ -193,7 +193,7 @@ def test_a_month_that_cannot_be_settled_is_told_of(place: Place) -> None:
     place.put("bad.csv", [f"{NMI},2025-09-03,Discharge,-1,100"] * 5)
     [late] = run(watch_months)
     assert late.startswith("2025-09 (not closed) could not be settled now: ")
-    assert "energy_negative" in late
+    assert "energy negative" in late
 
 
 def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: FailingS3) -> None:
