@@ -87,15 +87,16 @@ def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards:
         afterwards: a sentence on what comes next, in Markdown.
     """
     form = upload_form(store, key)
+    instead = ", in the place of the object that is there now" if store.exists(key) else ""
     command = form.command(key.rsplit("/", 1)[1])
     create_markdown_artifact(
-        f"Upload the file until {form.until}:\n\n```\n{command}\n```\n\n{afterwards}",
+        f"Upload the file until {form.until}{instead}:\n\n```\n{command}\n```\n\n{afterwards}",
         key=artifact_key,
         description=f"upload {key}",
     )
     return Completed(
-        message=f"{key} can be uploaded until {form.until}: the command is in the artifact "
-        f"{artifact_key}",
+        message=f"{key} can be uploaded until {form.until}{instead}: the command is in the "
+        f"artifact {artifact_key}",
         data={"key": key, "url": form.url, "fields": form.fields},
     )
 

@@ -81,6 +81,7 @@ def test_a_month_tells_its_story_in_final_messages(place: Place) -> None:
     assert said(import_events) == (
         "0 rows of 0 files imported, 0 rows rejected, 2 rows imported before"
     )
+    assert said(import_events, "2025-08/") == "the inbox has nothing in 2025-08/"
     preview = said(settle_month, "2025-09", preview=True)
     assert re.fullmatch(f"2025-09: preview, 1 report, 1 would change, {DIGEST}", preview)
     digest = preview.rpartition(" ")[2]
@@ -223,6 +224,9 @@ def test_an_upload_has_one_name_however_it_is_written(
     sent = httpx.post(result["url"], data=result["fields"], files={"file": HEADER.encode()})
     assert sent.is_success
     assert list(place.objects()) == ["events/2025-09/week-1.csv"]
+    replacing = ", in the place of the object that is there now"
+    assert replacing not in str(state.message)
+    assert replacing in str(end(request_upload, "2025-09/week-1.csv").message)
 
 
 @pytest.mark.parametrize(
