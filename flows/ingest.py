@@ -40,7 +40,7 @@ def import_events(prefix: str = "") -> State[Any]:
 
     Returns:
         Rows imported, and rows skipped by reason; files imported, files that failed, with the
-        reason, and what is not read because of its suffix.
+        reason, and what is not read because of its name.
     """
     folder = _folder(prefix)
     inbox, counts = import_new_files(open_store(), folder)

@@ -187,6 +187,11 @@ def what_is_wrong(error: Any) -> str:
     return said.format(**context).removeprefix("Value error, ")
 
 
+def visible(text: str) -> str:
+    """Return a text with its unseen characters, but ends of lines, written as Python does."""
+    return UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else repr(found[0])[1:-1], text)
+
+
 def shown(value: Any) -> str:
     """Return a value as a message shows it: quoted, and cut where it is long."""
     text = repr(value)

@@ -184,10 +184,10 @@ def import_in_words(counts: ImportCounts) -> str:
 
 
 def unread_in_words(unread: list[str]) -> str:
-    """Name what is in the inbox and is no file that is read, by its suffix."""
+    """Name what is in the inbox and is no file that is read, by its name."""
     more = [f"and {len(unread) - _SHOWN:,} more"] if len(unread) > _SHOWN else []
     named = ", ".join([*unread[:_SHOWN], *more])
-    return f"{count(len(unread), 'object')} not read because of the suffix: {named}"
+    return f"{count(len(unread), 'object')} not read because of the name: {named}"
 
 
 def show_run(run: Run) -> None:

@@ -125,7 +125,7 @@ def test_what_is_not_read_and_what_is_unassigned_is_named(
     for key in unread:
         place.store.write(key, b"x")
     place.store.write("events/2025-09/", b"")  # what some S3 clients make for a folder
-    named = "5 objects not read because of the suffix: " + ", ".join(unread)
+    named = "5 objects not read because of the name: " + ", ".join(unread)
 
     state = end(import_events)
     assert state.result()["unread"] == unread
