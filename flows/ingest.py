@@ -60,7 +60,7 @@ def _folder(prefix: str) -> str:
 
 @flow(name="request-upload", flow_run_name="request upload of {name}")
 def request_upload(name: str) -> State[Any]:
-    """Give a link to upload a file with: events, meter data or prices. PUT its bytes to it.
+    """Give a command to upload a file with: events, meter data or prices.
 
     Args:
         name: Where the file goes in the inbox, like 2025-09/week-1.csv for events,

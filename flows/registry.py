@@ -293,7 +293,7 @@ def redate_changes() -> State[Any]:
 
 @flow(name="request-registry-upload", flow_run_name="request upload of registry file {name}")
 def request_registry_upload(name: str) -> State[Any]:
-    """Give a link to upload a file of registry changes with, for import-registry.
+    """Give a command to upload a file of registry changes with, for import-registry.
 
     Args:
         name: What it is called in registry/uploads/, like sites.csv or 2025/changes.jsonl.

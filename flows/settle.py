@@ -5,11 +5,12 @@ revision of each report that changed, and a run record in `runs/<month>/`. `stor
 stage by stage.
 
 Scheduled on the 2nd of each month at 06:00 market time, for the month before; such a run also says
-what would change in closed and recent months. A rerun with unchanged inputs writes nothing but its
-run record; with changed ones, the next revisions, unless the month is closed. A preview writes
-nothing but its run record and the list of rejected rows.
+what would change in closed and recent months, even if it is refused. A rerun with unchanged inputs
+writes nothing but its run record; with changed ones, the next revisions, unless the month is
+closed. A preview writes nothing but its run record and the list of rejected rows.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -39,6 +40,7 @@ from tasks.runs.flow_run import (
     settlement_run,
     task_runner,
 )
+from tasks.runs.run import Run
 
 
 def _run_name() -> str:
@@ -101,10 +103,10 @@ def settle_month(
         add_tags(*run.request.vpps, *(terms.vpp for terms in run.request.what_if))
         if preview or what_if:
             story.preview(run)
-        else:
+        elif month:
             story.settle_and_publish(run)
-            if not month:
-                run.note(late_data=watch(but=settled_month))
+        else:
+            _settle_and_watch(run)
     summary.show_run(run)
     assert isinstance(run.record, SettledRunRecord)
     result = {
@@ -117,6 +119,17 @@ def settle_month(
         "run_record": run.key,
     }
     return Completed(message=summary.settlement_in_words(run), data=result)
+
+
+def _settle_and_watch(run: Run) -> None:
+    """Settle, and say what would change in other months, also where this one is refused."""
+    try:
+        story.settle_and_publish(run)
+    except Refused:
+        with suppress(Refused):  # S3 or the disk is what is wrong
+            run.note(late_data=watch())
+        raise
+    run.note(late_data=watch(but=run.month))
 
 
 def _with_ids(request: SettlementRequest, what_if: list[WhatIf], month: Month) -> SettlementRequest:

@@ -38,8 +38,6 @@ BLOCK_VARIABLE = "VPP_ALARM_BLOCK"
 NOBODY = f"Nobody is notified: {BLOCK_VARIABLE} names no notification block."
 # At least three heartbeats (prefect.yaml sets one each 30 s), so that a slow network is no crash.
 SILENCE = timedelta(seconds=120)
-# How Prefect begins the message of a run whose parameters do not fit: a form's typo is no alarm.
-_TYPO = "Validation of flow parameters failed*"
 
 _RUN_BODY = """{{ flow_run.state.message }}
 
@@ -104,8 +102,7 @@ def automations(block: UUID | None) -> list[AutomationCore]:
     return [
         at_once(
             "VPP: a run failed or crashed",
-            "A run of one of the settlement's flows ended as failed or crashed, but not because "
-            "of a parameter that does not fit.",
+            "A run of one of the settlement's flows ended as failed or crashed.",
             block,
             "{{ flow_run.name }}: {{ flow_run.state.name }}",
             _RUN_BODY,
@@ -114,7 +111,6 @@ def automations(block: UUID | None) -> list[AutomationCore]:
                 "prefect.flow-run.Crashed",
                 "prefect.flow-run.TimedOut",
             },
-            match={"prefect.state-message": f"!{_TYPO}"},
             match_related=tagged("vpp-settlement"),
         ),
         at_once(

@@ -4,6 +4,12 @@ What a run did, and how it ended; it is kept for longer than Prefect's database.
 that got as far as a settlement also has what the month was settled from: a published revision is
 made again from that. Records of earlier versions are read too, without the fields that they do not
 have.
+
+Whoever sends files decides how many rows there are, of how many sites. So lists here have an entry
+for each file of the inbox, or for each VPP, site or battery of the registry; what would have one
+for each row or for each site that nobody knows has the first, or those that count, and how many
+there are. Rows that a month cannot be made again without (`corrections`, `repeats`) are refused
+when there are more than MOST_PINNED_ROWS of them.
 """
 
 from datetime import UTC, date, datetime
@@ -15,6 +21,7 @@ from typing_extensions import TypedDict  # pydantic reads the one of `typing` fr
 from tasks.core.difference import Values
 from tasks.core.report import Days
 
+MOST_PINNED_ROWS = 200_000  # of each kind
 Outcome = Literal["published", "unchanged", "preview", "publishing", "refused", "failed"]
 _Seconds = PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(timespec="seconds"), str)
 _Moment = PlainSerializer(lambda moment: moment.astimezone(UTC).isoformat(), str)
@@ -279,10 +286,17 @@ class SettlementFacts(InputFacts):
     corrections: list[Correction] = []
     repeats: list[Repeat] = []
     shared_rows: list[SharedRows] = Field(
-        default=[], description="Rows in two files that were allowed to count twice."
+        default=[],
+        description="Rows in two files that were allowed to count twice: the first pairs of files.",
+    )
+    shared_pairs: int = Field(
+        default=0, description="How many pairs there are; 0: all are listed, as they once were."
     )
     rejected_by_site: dict[str, int] = Field(
-        default={}, description="Rejected rows of the month by NMI, where that can be read."
+        default={}, description="Rejected rows of the month by NMI, of sites in the registry."
+    )
+    rejected_other_sites: int = Field(
+        default=0, description="How many other NMIs have rejected rows."
     )
     settled_events: int
     unassigned_events: int
@@ -303,7 +317,10 @@ class SettlementFacts(InputFacts):
     stand_in_prices: list[str] = Field(
         default=[], description="Where DISPATCHPRICE stood in, a sentence per region and day."
     )
-    reading_conflicts: list[ReadingConflict] = []
+    reading_conflicts: list[ReadingConflict] = Field(default=[], description="The first of them.")
+    reading_conflict_rows: int = Field(
+        default=0, description="How many there are; 0: all are listed, as they once were."
+    )
     missing: Missing | None = Field(default=None, description="None: before this was looked for.")
 
 

@@ -11,6 +11,7 @@ On the way a row's five keys are one whole number, and its sums are whole number
 millionths of a kWh, and millionths of millionths of a cent.
 """
 
+from concurrent.futures import Executor, Future
 from decimal import Decimal
 from pathlib import Path
 
@@ -46,26 +47,31 @@ def key_events(events: pl.DataFrame, sites: pl.Series) -> pl.DataFrame:
     )
 
 
-def _merge(sums: pl.DataFrame) -> pl.DataFrame:
-    added = (
-        sums.lazy()
-        .group_by("key")
-        .agg(
-            pl.col("events", "energy", "value").sum(),
-            pl.col("first_second").min(),
-            pl.col("last_second").max(),
-        )
+def _add_up(sums: pl.LazyFrame) -> pl.LazyFrame:
+    return sums.group_by("key").agg(
+        pl.col("events", "energy", "value").sum(),
+        pl.col("first_second").min(),
+        pl.col("last_second").max(),
     )
-    return added.collect(engine="streaming")
+
+
+def _merge(sums: pl.DataFrame) -> pl.DataFrame:
+    return _add_up(sums.lazy()).collect(engine="streaming")
 
 
 class DailySums:
-    """Sums up an import's events, in memory that does not grow with them."""
+    """Sums up an import's events, in memory that does not grow with them.
 
-    def __init__(self, folder: Path) -> None:
+    What was added is merged on a thread of the pool while the next is read.
+    """
+
+    def __init__(self, folder: Path, pool: Executor) -> None:
         self._folder = folder
-        self._added: list[pl.DataFrame] = []  # the first one merged, mostly
-        self._rows = 0  # since it was
+        self._pool = pool
+        self._merged: Future[pl.DataFrame] = Future()
+        self._merged.set_result(_NO_SUMS)
+        self._added: list[pl.DataFrame] = []  # since
+        self._rows = 0  # of them
         self._files: list[Path] = []
         self._counts = [
             pl.DataFrame(schema={"source": pl.Int32, "day": pl.Date, "events": pl.Int64})
@@ -76,9 +82,11 @@ class DailySums:
         self._added.append(keyed)
         self._rows += keyed.height
         if self._rows >= _MOST_ADDED:
-            self._added, self._rows = [_merge(pl.concat(self._added))], 0
-            if self._added[0].height >= _MOST_SUMS:
+            sums = pl.concat([self._merged.result(), *self._added])
+            if sums.height >= _MOST_SUMS + _MOST_ADDED:
                 self._write(nmis, self._folder / f"sums-{len(self._files)}.parquet")
+                return
+            self._merged, self._added, self._rows = self._pool.submit(_merge, sums), [], 0
 
     def write(self, nmis: pl.Series, path: Path) -> pl.DataFrame:
         """Write `daily.parquet`; return how many events were summed: source, day, events."""
@@ -95,32 +103,38 @@ class DailySums:
 
     def _write(self, nmis: pl.Series, path: Path) -> None:
         """Write what was added so far, and forget it."""
-        sums = pl.concat(self._added) if self._added else _NO_SUMS
+        sums = pl.concat([self._merged.result(), *self._added])
         names = nmis.drop_nulls().unique().sort()
         # Several texts may name a site; and the number of its name gives the order of names.
-        numbers = names.search_sorted(nmis).cast(pl.Int64)
+        number = pl.lit(nmis.rank("dense").cast(pl.Int64) - 1)
         site = pl.col("key") // _SITE % (_SOURCE // _SITE)
-        number = numbers.gather(sums.select(site).to_series())
-        sums = sums.with_columns(key=pl.col("key") + (number - site) * _SITE)
-        sums = _merge(sums).sort("key")
-        daily = sums.select(
-            (pl.col("key") // _SOURCE).cast(pl.Int32).alias("source"),
-            names.gather(sums.select(site).to_series()).alias("nmi"),
-            (pl.col("key") // _DAY % (_SITE // _DAY) + _FIRST_DAY)
-            .cast(pl.Int32)
-            .cast(pl.Date)
-            .alias("day"),
-            (pl.col("key") // _TYPE % 2 == 1).alias("is_discharge"),
-            (pl.col("key") % 2 == 1).alias("is_negative_tariff"),
-            "events",
-            _decimal("energy", 6).alias("energy_kwh"),
-            _decimal("value", 12).alias("value_cents"),
-            "first_second",
-            "last_second",
+        daily = (
+            _add_up(
+                sums.lazy().with_columns(key=pl.col("key") + (number.gather(site) - site) * _SITE)
+            )
+            .sort("key")
+            .select(
+                (pl.col("key") // _SOURCE).cast(pl.Int32).alias("source"),
+                pl.lit(names).gather(site).alias("nmi"),
+                (pl.col("key") // _DAY % (_SITE // _DAY) + _FIRST_DAY)
+                .cast(pl.Int32)
+                .cast(pl.Date)
+                .alias("day"),
+                (pl.col("key") // _TYPE % 2 == 1).alias("is_discharge"),
+                (pl.col("key") % 2 == 1).alias("is_negative_tariff"),
+                "events",
+                _decimal("energy", 6).alias("energy_kwh"),
+                _decimal("value", 12).alias("value_cents"),
+                "first_second",
+                "last_second",
+            )
+            .collect(engine="streaming")
         )
         daily.write_parquet(path, compression="zstd", compression_level=1)
         self._counts.append(daily.group_by("source", "day").agg(pl.col("events").sum()))
         self._files.append(path)
+        self._merged = Future()
+        self._merged.set_result(_NO_SUMS)
         self._added, self._rows = [], 0
 
 

@@ -10,7 +10,7 @@ One pass over the bytes, block by block; every data row ends in exactly one of `
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from tasks.imports.spool import EVENT_ID, REJECTED_ID, Block, Source, read_block
 from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.io.workspace import workspace
 
-_PARALLEL_BLOCKS = 2
+_PARALLEL_BLOCKS = 3
 _NO_IDENTITIES = pl.DataFrame(
     schema={"source": pl.Int32, "day": pl.Date, "corrections": pl.Int64, "identified": pl.Int64}
 )
@@ -46,19 +46,15 @@ def import_event_files(
     """
     with workspace("import") as folder:
         try:
-            read = _Import(store, timezone, objects, folder)
+            return _Import(store, timezone, folder).read(objects)
         except ChangedMeanwhile:
-            read = _Import(store, timezone, [], folder)
+            return _Import(store, timezone, folder).read([])
         except Unreadable as problem:
             if len(objects) > 1:
                 raise NotTogether from problem
-            read = _Import(store, timezone, [], folder)
-            read.sources.append(Source(objects[0], 0, failed=str(problem)))
-        # What was read: an object that was replaced since the listing is not part of it.
-        name = import_id(EVENTS, [source.object for source in read.sources])
-        for path in read.paths:
-            store.upload(path, keys.import_part(name, path.name))
-        return catalog_rows(EVENTS, name, _read_objects(read.sources), read.counts, read.faults)
+            failed = _Import(store, timezone, folder)
+            failed.sources.append(Source(objects[0], 0, failed=str(problem)))
+            return failed.read([])
 
 
 @contextmanager
@@ -84,42 +80,61 @@ class _BlockRead:
 
 
 class _Import:
-    """The files of an import, and what was counted while they were written."""
+    """The files of an import, and what is counted while they are written."""
 
-    def __init__(
-        self, store: ObjectStore, timezone: str, objects: list[ObjectVersion], folder: Path
-    ) -> None:
+    def __init__(self, store: ObjectStore, timezone: str, folder: Path) -> None:
         self.sources: list[Source] = []
+        self._store = store
+        self._timezone = timezone
+        self._folder = folder
         self._sites = Sites()
         self._faults = Faults(store.settings.max_rejected_rows)
         self._rejected = RejectedRows()
-        self._sums = DailySums(folder)
         self._identities = [_NO_IDENTITIES]
-        self._timezone = timezone
-        self.paths = [folder / name for name in ("events.parquet", "daily.parquet", "rejected.csv")]
-        events, daily, rejected = self.paths
-        blocks = read_blocks(store, objects, self.sources)
-        scan = register_io_source(lambda *_: self._events(blocks), schema=NO_EVENTS.schema)
-        # As fast as lz4 at this level, and 40% smaller, which the upload gains.
-        scan.sink_parquet(events, compression="zstd", compression_level=1, engine="streaming")
-        self._rejected.write(rejected)
-        self.faults = pl.concat(self._faults.found)
-        self.counts = self._count(daily)
 
-    def _events(self, blocks: Iterator[Block]) -> Iterator[pl.DataFrame]:
+    def read(self, objects: list[ObjectVersion]) -> pl.DataFrame:
+        """Read objects, put what is in them on S3, and return their rows of the catalog."""
+        paths = [
+            self._folder / name for name in ("events.parquet", "rejected.csv", "daily.parquet")
+        ]
+        events, rejected, daily = paths
+        with ThreadPoolExecutor(_PARALLEL_BLOCKS) as pool:
+            sums = DailySums(self._folder, pool)
+            blocks = read_blocks(self._store, objects, self.sources)
+            scan = register_io_source(
+                lambda *_: self._events(blocks, sums, pool), schema=NO_EVENTS.schema
+            )
+            # As fast as lz4 at this level, and 40% smaller, which the upload gains.
+            scan.sink_parquet(events, compression="zstd", compression_level=1, engine="streaming")
+            self._rejected.write(rejected)
+            # What was read: an object that was replaced since the listing is not part of it.
+            name = import_id(EVENTS, [source.object for source in self.sources])
+            uploads = [
+                pool.submit(self._store.upload, path, keys.import_part(name, path.name))
+                for path in (events, rejected)
+            ]
+            counts = self._count(sums, daily)
+            self._store.upload(daily, keys.import_part(name, daily.name))
+            for upload in uploads:
+                upload.result()
+        faults = pl.concat(self._faults.found)
+        return catalog_rows(EVENTS, name, _read_objects(self.sources), counts, faults)
+
+    def _events(
+        self, blocks: Iterator[Block], sums: DailySums, pool: Executor
+    ) -> Iterator[pl.DataFrame]:
         """Yield the events of blocks in order, and take what else is in them.
 
         Polars asks for them from a thread that it has for this alone, so they may be waited for.
         """
         yield NO_EVENTS
         ahead: deque[Future[_BlockRead]] = deque()
-        with ThreadPoolExecutor(_PARALLEL_BLOCKS) as pool:
-            for block in blocks:
-                ahead.append(pool.submit(self._read, block))
-                if len(ahead) > _PARALLEL_BLOCKS:
-                    yield self._take(ahead.popleft().result())
-            while ahead:
-                yield self._take(ahead.popleft().result())
+        for block in blocks:
+            ahead.append(pool.submit(self._read, block))
+            if len(ahead) > _PARALLEL_BLOCKS:
+                yield self._take(ahead.popleft().result(), sums)
+        while ahead:
+            yield self._take(ahead.popleft().result(), sums)
 
     @_unforeseen_is_unreadable()
     def _read(self, block: Block) -> _BlockRead:
@@ -139,17 +154,17 @@ class _Import:
         )
 
     @_unforeseen_is_unreadable()
-    def _take(self, read: _BlockRead) -> pl.DataFrame:
-        self._sums.add(read.keyed, self._sites.nmis)
+    def _take(self, read: _BlockRead, sums: DailySums) -> pl.DataFrame:
+        sums.add(read.keyed, self._sites.nmis)
         self._faults.add(read.bad)
         self._rejected.add(read.rejected)
         self._identities.append(read.identities)
         return read.events
 
     @_unforeseen_is_unreadable()
-    def _count(self, daily: Path) -> pl.DataFrame:
+    def _count(self, sums: DailySums, daily: Path) -> pl.DataFrame:
         """Write the daily sums; count events by source and day, as `catalog_rows` takes them."""
-        summed = self._sums.write(self._sites.nmis, daily)
+        summed = sums.write(self._sites.nmis, daily)
         identities = pl.concat(self._identities).group_by("source", "day").sum()
         counted = summed.join(identities, on=["source", "day"], how="full", coalesce=True)
         return counted.fill_null(0).select(

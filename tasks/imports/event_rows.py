@@ -95,6 +95,8 @@ class Faults:
         Raises:
             Unreadable: they are too many.
         """
+        if bad.is_empty():
+            return
         kept = bad.filter(pl.col("reason") != BLANK).select(NO_FAULTS.columns)
         self.blank += bad.height - kept.height
         self.kept += kept.height
@@ -132,14 +134,15 @@ class Sites:
         """Return each text's number, and its site."""
         with self._lock:
             numbers = texts.cast(self._dtype).to_physical()
-            if self._texts.to_series().len() > _MOST_SITES:
-                raise Unreadable(
-                    f"over {_MOST_SITES:,} different NMIs are in it; split it by sites and upload "
-                    "the parts"
-                )
-            if self._texts.to_series().len() > self.nmis.len():
-                new = read_sites(self._texts.to_series()[self.nmis.len() :])
-                self.nmis = pl.concat([self.nmis, new], rechunk=True)
+            last = cast(int | None, numbers.max())
+            if last is not None and last >= self.nmis.len():
+                new = self._texts.to_series()[self.nmis.len() :]
+                if self.nmis.len() + new.len() > _MOST_SITES:
+                    raise Unreadable(
+                        f"over {_MOST_SITES:,} different NMIs are in it; split it by sites and "
+                        "upload the parts"
+                    )
+                self.nmis = pl.concat([self.nmis, read_sites(new)], rechunk=True)
             nmis = self.nmis
         return numbers, nmis.gather(numbers)
 

@@ -59,8 +59,10 @@ class RejectedRows:
 
 def rejected_text(block: Block, bad: pl.DataFrame) -> str:
     """Return those rows of `read_events` that are rejected as CSV without a header."""
-    rejected = bad.filter(~pl.col("reason").is_in([BLANK, OPEN]))
-    if rejected.is_empty():
+    if (
+        bad.is_empty()
+        or (rejected := bad.filter(~pl.col("reason").is_in([BLANK, OPEN]))).is_empty()
+    ):
         return ""
     fields = [f"text_{name.lower()}" for name in COLUMNS]
     keys = {source.number: source.object.key for _, source, _ in block.origins}

@@ -131,6 +131,7 @@ def read_blocks(
         is_passed_on = False
         size = UnpackedSize(settings, version.size)
         try:
+            UnpackedSize(settings, version.size).take(version.size)  # before a byte of it is read
             header, chunks = _unpacked(version.key, body, size)
             columns = _columns(header, settings)
             source.ignored_columns = _ignored(columns)

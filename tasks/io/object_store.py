@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from shutil import copyfile
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -256,11 +256,25 @@ class ObjectStore:
             raise
         return True
 
-    def link(self, action: Literal["get_object", "put_object"], key: str, seconds: int) -> str:
-        """Return a presigned URL with which anybody may read or write this key for a while."""
+    def link(self, key: str, seconds: int) -> str:
+        """Return a presigned URL with which anybody may read this key for a while."""
         return self.client.generate_presigned_url(
-            action, Params={"Bucket": self.bucket, "Key": self.prefix + key}, ExpiresIn=seconds
+            "get_object", {"Bucket": self.bucket, "Key": self.prefix + key}, ExpiresIn=seconds
         )
+
+    def form(self, key: str, most_bytes: int, seconds: int) -> tuple[str, dict[str, str]]:
+        """Return where to post a form to, and its fields, with which anybody may write this key.
+
+        For a while, with one object of 1 to so many bytes: S3 itself refuses another, which it
+        does not for a presigned PUT.
+        """
+        form = self.client.generate_presigned_post(
+            self.bucket,
+            self.prefix + key,
+            Conditions=[["content-length-range", 1, most_bytes]],
+            ExpiresIn=seconds,
+        )
+        return form["url"], form["fields"]
 
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""

@@ -29,7 +29,7 @@ from tasks.io.registry_segments import Log, open_log, read_log, segment_keys
 
 # AWS refuses signed requests at 15 minutes; ordinary clocks differ by less than a second.
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
-_MAX_FILE_BYTES = 100 << 20  # some 400,000 changes
+MAX_UPLOAD_BYTES = 100 << 20  # some 400,000 changes
 _SHOWN_PROBLEMS = 50
 _ROUNDS = 50  # of losing the race to append
 
@@ -49,16 +49,16 @@ def read_upload(store: ObjectStore, key: str) -> bytes:
         Refused: it is not there, or is so large that it must be a mistake.
     """
     sizes = {version.key: version.size for version in store.versions(key)}
-    if sizes.get(key, 0) > _MAX_FILE_BYTES:
+    if sizes.get(key, 0) > MAX_UPLOAD_BYTES:
         raise Refused(
             f"key: {key} has {sizes[key] >> 20} MB; a file of changes may have at most "
-            f"{_MAX_FILE_BYTES >> 20} MB: cut it into several"
+            f"{MAX_UPLOAD_BYTES >> 20} MB: cut it into several"
         )
     found = store.read(key)
     if found is None:
         raise Refused(
-            f"key: there is no {key!r} in the bucket; request-registry-upload gives a link to "
-            "upload it with"
+            f"key: there is no {key!r} in the bucket; request-registry-upload gives a command "
+            "to upload it with"
         )
     return found[0]
 

@@ -2,7 +2,7 @@
 
 What Prefect says of parameters that do not fit is pydantic's, with patterns; of a parameter that a
 flow does not have it says nothing, and the process ends with status 1. So parameters are checked
-here, and a run that crashed over their names is told why.
+here, and a run is refused for their names before that process ends.
 """
 
 import inspect
@@ -10,18 +10,19 @@ import logging
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+from uuid import UUID
 
 import httpx
 import prefect
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ParameterBindError, SignatureMismatchError
 from prefect.futures import PrefectFuture
 from prefect.states import Failed
 from prefect.task_runners import TaskRunner
 from pydantic import BaseModel, ValidationError, create_model
 
 from tasks.core.change_fields import sentence
-from tasks.core.errors import Refused
+from tasks.core.errors import LostRace, Refused, Unreachable
 from tasks.runs import telemetry
 from tasks.runs.stage import refusals_as_sentences
 
@@ -29,25 +30,45 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _PrefectIsGone(logging.Filter):
-    """Says in a sentence that Prefect's server is gone, of which its engine shows 300 lines."""
+def _in_a_sentence(record: logging.LogRecord) -> bool:
+    """Say what ended Prefect's engine in a sentence, in the place of its hundreds of lines.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        problem = record.exc_info[1] if record.exc_info else None
-        if isinstance(problem, httpx.TransportError):
-            record.exc_info, record.args = None, ()
-            record.msg = (
-                f"Prefect at {prefect.settings.PREFECT_API_URL.value()} cannot be reached "
-                f"({problem}). What this run published is on S3, and its record too; Prefect will "
-                "show it as crashed or running. When it is back, run it again: nothing is done "
-                "twice"
-            )
-        return True
+    Names of parameters Prefect compares before any of ours runs. All that it does then is to log
+    the exception and end the process, which its worker takes for a crash, unless the run has ended
+    by then: so it is ended here.
+    """
+    problem = record.exc_info[1] if record.exc_info else None
+    if isinstance(problem, (Refused, LostRace, Unreachable)):
+        return False  # the run's state, which is logged too, says so
+    said = ""
+    if isinstance(problem, httpx.TransportError):
+        said = (
+            f"Prefect at {prefect.settings.PREFECT_API_URL.value()} cannot be reached "
+            f"({problem}). What this run published is on S3, and its record too; Prefect will "
+            "show it as crashed or running. When it is back, run it again: nothing is done "
+            "twice"
+        )
+    elif isinstance(problem, (SignatureMismatchError, ParameterBindError)):
+        run_id = getattr(record, "flow_run_id", None)
+        said = _refuse_names(UUID(run_id)) if run_id else str(problem)
+    if said:
+        record.msg, record.exc_info, record.args = said, None, ()
+    return True
 
 
+def _refuse_names(run_id: UUID) -> str:
+    """End a run as refused, whose parameters are called otherwise; return what is wrong."""
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(run_id)
+        wrong = names_in_words(_FLOWS[client.read_flow(run.flow_id).name], run.parameters)
+        client.set_flow_run_state(run_id, Failed(name="Refused", message=wrong))
+    return wrong
+
+
+_FLOWS: dict[str, prefect.Flow[..., Any]] = {}  # that are made in this process, by name
 telemetry.send_to_collector()
 for _name in ("prefect.engine", "prefect.flow_runs"):
-    logging.getLogger(_name).addFilter(_PrefectIsGone())
+    logging.getLogger(_name).addFilter(_in_a_sentence)
 
 
 def flow(
@@ -61,13 +82,14 @@ def flow(
         # Pydantic keeps `State[Any]` in whichever module writes it first. A worker of Dask imports
         # them in another order, finds no such class, and ends.
         function.__annotations__.pop("return", None)
-        return prefect.flow(
+        made = prefect.flow(
             name=name,
             flow_run_name=flow_run_name,
             task_runner=cast(Any, task_runner),
             validate_parameters=False,
-            on_crashed=[_say_which_parameter],
         )(refusals_as_sentences(_checked(function, name)))
+        _FLOWS[name] = made
+        return made
 
     return make
 
@@ -98,16 +120,6 @@ def _model(function: Callable[..., Any]) -> type[BaseModel]:
         name: (hints[name], ...) for name in inspect.signature(function).parameters
     }
     return create_model("Parameters", **fields)
-
-
-def _say_which_parameter(
-    flow: prefect.Flow[..., Any], flow_run: FlowRun, state: State[Any]
-) -> None:
-    """End a run as refused that crashed because of a parameter's name. Prefect calls this."""
-    if wrong := names_in_words(flow, flow_run.parameters):
-        with get_client(sync_client=True) as client:
-            refused: State[Any] = Failed(name="Refused", message=wrong)
-            client.set_flow_run_state(flow_run.id, refused, force=True)
 
 
 def names_in_words(of_flow: prefect.Flow[..., Any], given: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ from tasks.imports.event_rows import REASONS
 from tasks.io.object_store import ObjectStore
 from tasks.io.rendering import render
 from tasks.pages.month_chart import month_chart
-from tasks.runs.links import read_link, upload_link
+from tasks.runs.links import read_link, upload_form
 from tasks.runs.run import Run
 from tasks.settlement.completeness import (
     missing_sentences,
@@ -76,9 +76,9 @@ def end_with_link(store: ObjectStore, key: str, artifact_key: str = "download") 
 
 
 def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards: str) -> State[Any]:
-    """End a run with a link to upload an object with: in its result, and in one artifact.
+    """End a run with a form to upload an object with: in its result, and in one artifact.
 
-    As whoever has the link may replace the object, it is nowhere else.
+    As whoever has the form may replace the object, it is nowhere else.
 
     Args:
         store: where it goes.
@@ -86,17 +86,17 @@ def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards:
         artifact_key: the key of the artifact that shows the command.
         afterwards: a sentence on what comes next, in Markdown.
     """
-    url, until = upload_link(store, key)
-    command = f"curl -T '{key.rsplit('/', 1)[1]}' '{url}'"
+    form = upload_form(store, key)
+    command = form.command(key.rsplit("/", 1)[1])
     create_markdown_artifact(
-        f"Upload the file until {until}:\n\n```\n{command}\n```\n\n{afterwards}",
+        f"Upload the file until {form.until}:\n\n```\n{command}\n```\n\n{afterwards}",
         key=artifact_key,
         description=f"upload {key}",
     )
     return Completed(
-        message=f"{key} can be uploaded until {until}: the command is in the artifact "
+        message=f"{key} can be uploaded until {form.until}: the command is in the artifact "
         f"{artifact_key}",
-        data={"key": key, "url": url},
+        data={"key": key, "url": form.url, "fields": form.fields},
     )
 
 

@@ -18,7 +18,14 @@ from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
-from tasks.core.run_record import AtStake, DuplicateFile, FailedFile, FileRejects, InputFacts
+from tasks.core.run_record import (
+    MOST_PINNED_ROWS,
+    AtStake,
+    DuplicateFile,
+    FailedFile,
+    FileRejects,
+    InputFacts,
+)
 from tasks.core.settings import Settings
 from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import read_sites
@@ -104,9 +111,15 @@ class MonthInputs:
                 f"it could not be read: {named}. Replace or delete them, or run with "
                 "allow_failed_imports"
             )
-        if repeated := name_repeats(self.corrections):
+        if self.corrections.height > MOST_PINNED_ROWS:
             raise Refused(
-                f"{self.month} is not settled: {'; '.join(repeated[:_SHOWN])}. "
+                f"{self.month} is not settled: {self.corrections.height:,} rejected rows are "
+                f"corrected one by one, and at most {MOST_PINNED_ROWS:,} may be. Correct them in "
+                "the files that they came in, and take the corrections out of the inbox"
+            )
+        if repeated := name_repeats(self.corrections, _SHOWN):
+            raise Refused(
+                f"{self.month} is not settled: {'; '.join(repeated)}. "
                 "Only one of them can be right: take the others out of their files"
             )
         self._require_few_rejected(request.max_rejected_percent)

@@ -166,13 +166,14 @@ def stand_in_prices(connection: duckdb.DuckDBPyConnection) -> list[str]:
     ]
 
 
-def conflicts(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the rows of `reading_conflicts` (place 1 is the one that counts), for the report."""
+def first_conflicts(connection: duckdb.DuckDBPyConnection, most: int) -> list[dict[str, Any]]:
+    """Return the first rows of `reading_conflicts` (place 1 is the one that counts)."""
     return rows(
         connection,
         "select nmi, suffix, register, serial, day, version, key, line, place"
         " from reading_conflicts"
-        " order by nmi, suffix, register, serial, day, place",
+        " order by nmi, suffix, register, serial, day, place limit $most",
+        {"most": most},
     )
 
 

@@ -27,7 +27,7 @@ from tasks.core import keys
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
-from tasks.core.run_record import DuplicateFile, SharedRows
+from tasks.core.run_record import MOST_PINNED_ROWS, DuplicateFile, SharedRows
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import rows, sql
 from tasks.settlement.allocation import EVENTS_SCHEMA
@@ -61,7 +61,7 @@ class Overlaps:
         """
         if self.contradictions:
             raise Refused(
-                f"{self.month} is not settled: {'; '.join(self.contradictions[:_SHOWN])}. One id "
+                f"{self.month} is not settled: {'; '.join(self.contradictions)}. One id "
                 "is one event: correct the file that is wrong"
             )
         if self.shared and not request.allow_shared_rows:
@@ -160,7 +160,11 @@ def _find_repeats(
     files: pl.DataFrame,
     folder: Path,
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Return the events that stand elsewhere under the same id, and ids with two contents."""
+    """Return the events that stand elsewhere under the same id, and ids with two contents.
+
+    Raises:
+        Refused: there are more such events than a run's record can name.
+    """
     repeats = pl.DataFrame(schema={**EVENTS_SCHEMA, "event_id": pl.String})
     with_ids = files.filter(pl.col("identified") > 0)
     if with_ids.is_empty():
@@ -172,17 +176,20 @@ def _find_repeats(
     columns = ", ".join(repeats.columns)
     found = connection.execute(
         f"select {columns} from identified where is_same and not is_first"
-        " and day between $first_day and $last_day order by key, line",
-        {"first_day": month.first_day, "last_day": month.last_day},
+        " and day between $first_day and $last_day order by key, line limit $most + 1",
+        {"first_day": month.first_day, "last_day": month.last_day, "most": MOST_PINNED_ROWS},
     ).fetchall()
-    other = rows(
-        connection,
-        "select event_id, list(key || ', line ' || line order by key, line) as places"
-        " from identified group by event_id having not bool_and(is_same) order by event_id",
-    )
+    if len(found) > MOST_PINNED_ROWS:
+        raise Refused(
+            f"{month} is not settled: over {MOST_PINNED_ROWS:,} events stand twice under their "
+            "EVENT_ID. Take them out of one of the files"
+        )
+    contradicting = rows(connection, sql("overlaps/contradictions"), {"most": _SHOWN})
     return pl.DataFrame(found, schema=repeats.schema, orient="row"), [
-        f"EVENT_ID {row['event_id']!r} has two contents ({'; '.join(row['places'][:_SHOWN])})"
-        for row in other
+        f"EVENT_ID {row['event_id']!r} has two contents ("
+        + "; ".join(f"{place['key']}, line {place['line']}" for place in row["places"])
+        + ")"
+        for row in contradicting
     ]
 
 

@@ -241,11 +241,13 @@ def _is_of(month: Month, files: pl.DataFrame) -> pl.Expr:
     return by_day | by_file
 
 
-def name_repeats(corrections: pl.DataFrame) -> list[str]:
-    """Say of rows that are corrected in several ways where; a sentence each."""
-    several = corrections.filter(pl.col("rejected_id").is_duplicated())
+def name_repeats(corrections: pl.DataFrame, most: int) -> list[str]:
+    """Say of rows that are corrected in several ways where; a sentence each, of the first ones."""
+    several = corrections.group_by("rejected_id", maintain_order=True).agg(
+        pl.len().alias("ways"), pl.col("key", "line").head(most)
+    )
     return [
-        f"{id} is corrected in {of_id.height} ways: "
-        + " and ".join(f"line {line} of {key}" for key, line in of_id.select("key", "line").rows())
-        for (id,), of_id in several.group_by("rejected_id", maintain_order=True)
+        f"{id} is corrected in {ways} ways: "
+        + " and ".join(f"line {line} of {key}" for key, line in zip(keys, lines, strict=True))
+        for id, ways, keys, lines in several.filter(pl.col("ways") > 1).head(most).rows()
     ]

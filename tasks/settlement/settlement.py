@@ -38,11 +38,11 @@ from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationIn
 from tasks.settlement.completeness import find_missing
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.meter import FILES_SCHEMA as METER_FILES_SCHEMA
-from tasks.settlement.meter import MeterInputs, conflicts, stand_in_prices
+from tasks.settlement.meter import MeterInputs, first_conflicts, stand_in_prices
 from tasks.settlement.overlaps import Overlaps, find_overlaps
 from tasks.settlement.reports import DraftReport, reports_on
 
-_MOST_UNKNOWN_SITES = 1_000  # that are listed in a run's record
+_MOST_LISTED = 1_000  # in a run's record, of what others decide how much there is of
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _facts(
     [unassigned] = rows(
         connection, "select count(*) as sites, coalesce(sum(events), 0) as events from unassigned"
     )
-    listed = rows(connection, sql("report/unassigned_listed"), {"most": _MOST_UNKNOWN_SITES})
+    listed = rows(connection, sql("report/unassigned_listed"), {"most": _MOST_LISTED})
     [settled] = rows(
         connection,
         "select coalesce(sum(events), 0) + (select events from elsewhere_events) as events"
@@ -131,6 +131,11 @@ def _facts(
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     [readings] = rows(connection, sql("report/reading_counts"))
+    [(conflicts,)] = connection.execute("select count(*) from reading_conflicts").fetchall()
+    of_registry = connection.execute(
+        "select nmi, rows from rejected where nmi in (select id from spans where kind = 'site')"
+        " order by nmi"
+    ).fetchall()
     return SettlementFacts(
         **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
         inputs=inputs.digest,
@@ -141,8 +146,10 @@ def _facts(
         rows=inputs.month_rows,
         corrections=[Correction(**row) for row in corrections],  # type: ignore[typeddict-item]
         repeats=[Repeat(**row) for row in repeats],  # type: ignore[typeddict-item]
-        shared_rows=overlaps.shared,
-        rejected_by_site=dict(inputs.rejected_by_site.iter_rows()),
+        shared_rows=overlaps.shared[:_MOST_LISTED],
+        shared_pairs=len(overlaps.shared),
+        rejected_by_site=dict(of_registry),
+        rejected_other_sites=inputs.rejected_by_site.height - len(of_registry),
         settled_events=int(settled["events"]),
         unassigned_events=int(unassigned["events"]),
         unassigned=[UnassignedSite(**site) for site in listed],
@@ -156,7 +163,11 @@ def _facts(
             if row["vpp"] in reported
         ],
         stand_in_prices=stand_in_prices(connection),
-        reading_conflicts=[ReadingConflict(**row) for row in conflicts(connection)],  # type: ignore[typeddict-item]
+        reading_conflicts=[
+            ReadingConflict(**row)  # type: ignore[typeddict-item]
+            for row in first_conflicts(connection, _MOST_LISTED)
+        ],
+        reading_conflict_rows=conflicts,
         missing=missing,
     )
 

@@ -80,7 +80,6 @@ def test_what_nobody_has_seen_yet_is_an_alarm_and_nothing_else(
     stack: Stack, mailbox: Mailbox
 ) -> None:
     ours = "vpp-settlement"
-    end_a_run(stack, "Validation of flow parameters failed with error", ours)
     end_a_run(stack, "another team's")
     end_a_run(stack, "refused to a person", ours, state="Refused")
     end_a_run(stack, "refused to a schedule", ours, "auto-scheduled", state="Refused")
@@ -97,6 +96,25 @@ def test_what_nobody_has_seen_yet_is_an_alarm_and_nothing_else(
             ("broken: Failed", "broken"),
         )
     }
+
+
+def test_what_a_schedule_started_and_was_refused_is_told_once(
+    stack: Stack, mailbox: Mailbox
+) -> None:
+    """Its settlement by itself, and its parameters by the name that they do not have."""
+    prefix, _ = stack.empty_place()
+    scheduled = {"tags": ["auto-scheduled"]}
+    runs = [
+        stack.run("settle-month", {"month": MONTH}, prefix, **scheduled),
+        stack.run("check-settled", {"monht": MONTH}, prefix, **scheduled),
+    ]
+    stack.ended(*runs)
+    found = stack.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": runs}}})
+    name = {run["id"]: run["name"] for run in found}[runs[1]]
+    subjects = (f"settle {MONTH} was refused", f"{name} was refused")
+    eventually(lambda: all(s in mailbox.messages for s in subjects), 60, "both messages")
+    assert mailbox.messages[subjects[1]].startswith("monht: check-settled has no such parameter;")
+    assert f"{name}: Crashed" not in mailbox.messages
 
 
 def test_a_published_month_is_told_as_text(stack: Stack, mailbox: Mailbox) -> None:

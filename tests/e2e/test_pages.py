@@ -60,8 +60,8 @@ def links(stack: Stack, settled: str) -> dict[str, str]:
     [of_vpp] = re.findall(rf"\[page\]\((http[^)]+/{VPP}/[^)]+)\)", summary["data"])
     store = stack.store()
     return {
-        "index": store.link("get_object", "statements/index.html", 600),
-        "month": store.link("get_object", f"statements/{MONTH}/index.html", 600),
+        "index": store.link("statements/index.html", 600),
+        "month": store.link(f"statements/{MONTH}/index.html", 600),
         "vpp": of_vpp,
         "site": link_of(stack, site),
     }

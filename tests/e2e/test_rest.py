@@ -2,14 +2,15 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 
 from tasks.core.month import Month
@@ -222,8 +223,11 @@ def call_all(stack: Stack) -> Called:
             of_other = f"{OTHER_SITE},2025-09-01,Discharge,0,0"
             content = HEADER + "".join(f"{event}\n" for event in [*EVENTS, of_other])
             [artifact] = stack.artifacts("upload", runs["request-upload"])
-            [command] = re.findall(r"^curl -T 'rest.csv' '(http.+)'$", artifact["data"], re.M)
-            httpx.put(command, content=content.encode()).raise_for_status()
+            [command] = re.findall(r"^curl .+$", artifact["data"], re.M)
+            with TemporaryDirectory() as folder:
+                (Path(folder) / "rest.csv").write_text(content)
+                said = subprocess.check_output([*shlex.split(command), "--fail"], cwd=folder)
+            assert said == b""
     return called
 
 
@@ -305,8 +309,8 @@ def test_no_link_is_in_a_log_or_a_message(stack: Stack, called: Called) -> None:
         assert "http" not in called.states[name]["message"]
     logs = stack.post("/logs/filter", {"logs": {"flow_run_id": {"any_": runs}}, "limit": 200})
     assert {log["flow_run_id"] for log in logs} == set(runs)
-    assert [log["message"] for log in logs if "X-Amz-" in log["message"]] == []
-    assert "X-Amz-" not in stack.log("worker").read_text()
+    assert [log["message"] for log in logs if "x-amz-" in log["message"].lower()] == []
+    assert "x-amz-" not in stack.log("worker").read_text().lower()
 
 
 def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:

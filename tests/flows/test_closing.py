@@ -172,11 +172,15 @@ def test_a_closed_month_stays_as_it_was_approved(place: Place) -> None:
     assert run(watch_months) == []
 
 
-def test_a_scheduled_run_says_what_is_late_elsewhere(place: Place) -> None:
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_scheduled_run_says_what_is_late_elsewhere(place: Place, is_refused: bool) -> None:
     lay_out(place)
     run(settle_month, "2025-09")
     place.put("late.csv", LATE)
-    run(settle_month, "", allow_missing=True)
+    if is_refused:
+        assert "no event" in refusal(settle_month, "")
+    else:
+        run(settle_month, "", allow_missing=True)
     [record] = [other for _, other in read_run_records(place.store) if other.month != "2025-09"]
     assert [late.split(":")[0] for late in record.late_data or []] == [
         "2025-09 (not closed) would change"

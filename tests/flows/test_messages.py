@@ -217,8 +217,11 @@ def test_an_upload_has_one_name_however_it_is_written(
         assert str(state.message).startswith("events/2025-09/week-1.csv can be uploaded until 20")
         [(key, artifact)] = artifacts(client, state).items()
         assert key == "upload"
-        assert f"\ncurl -T 'week-1.csv' '{result['url']}'\n" in str(artifact.data)
-    assert httpx.put(result["url"], content=HEADER.encode()).is_success
+        fields = "".join(f'-F "{name}={value}" ' for name, value in result["fields"].items())
+        command = f'\ncurl {fields}-F "file=@week-1.csv" "{result["url"]}"\n'
+        assert command in str(artifact.data)
+    sent = httpx.post(result["url"], data=result["fields"], files={"file": HEADER.encode()})
+    assert sent.is_success
     assert list(place.objects()) == ["events/2025-09/week-1.csv"]
 
 
@@ -257,11 +260,12 @@ def test_a_link_is_in_one_artifact_and_not_in_what_is_logged(
         (explain_site, (VPP, NMI, "2025-09"), "dispute"),
     ):
         state = end(flow, *args)
-        url = state.result()["url"]
-        holding = [name for name, a in artifacts(client, state).items() if url in str(a.data)]
+        result = state.result()
+        secret = result["fields"]["x-amz-signature"] if "fields" in result else result["url"]
+        holding = [name for name, a in artifacts(client, state).items() if secret in str(a.data)]
         assert holding == [key]
         assert "http" not in str(state.message)
-    assert not any("X-Amz-" in record.getMessage() for record in caplog.records)
+    assert not any("x-amz-" in record.getMessage().lower() for record in caplog.records)
 
 
 def test_an_earlier_revision_is_explained(place: Place) -> None:
@@ -309,7 +313,6 @@ def test_what_comes_from_outside_is_shown_and_not_obeyed(
 def test_every_flow_says_what_is_wrong_with_its_parameters(deployment: dict[str, Any]) -> None:
     flow = load(deployment)
     assert not flow.should_validate_parameters  # with pydantic's words
-    assert [hook.__name__ for hook in flow.on_crashed_hooks] == ["_say_which_parameter"]
     given = dict.fromkeys(flow.parameters.required)
     assert names_in_words(flow, given) == ""
     having = ", ".join(flow.parameters.properties)

@@ -524,7 +524,7 @@ def test_a_file_with_a_change_that_does_not_fit_changes_nothing(
 def test_a_file_that_is_not_there_is_named(place: Place) -> None:
     assert refusal(import_registry, "registry/uploads/none.csv") == (
         "key: there is no 'registry/uploads/none.csv' in the bucket; request-registry-upload "
-        "gives a link to upload it with"
+        "gives a command to upload it with"
     )
     assert place.objects() == {}
 
@@ -609,7 +609,7 @@ def test_a_file_is_uploaded_by_a_link_and_imported_by_its_key(
     place.record(BEFORE)
     for name in ("2026/more sites.csv", "registry/uploads/2026/more sites.csv"):
         state = end(request_registry_upload, name)
-        key, url = state.result()["key"], state.result()["url"]
+        key, url, fields = (state.result()[name] for name in ("key", "url", "fields"))
         assert key == "registry/uploads/2026/more sites.csv"
         assert state.message is not None
         assert state.message.startswith(f"{key} can be uploaded until 20")
@@ -620,9 +620,9 @@ def test_a_file_is_uploaded_by_a_link_and_imported_by_its_key(
             )
         )
         assert artifact.key == "registry-upload"
-        assert f"curl -T 'more sites.csv' '{url}'" in str(artifact.data)
+        assert f'-F "file=@more sites.csv" "{url}"' in str(artifact.data)
         assert f"Then run `import-registry` with the key `{key}`." in str(artifact.data)
-    assert httpx.put(url, content=CSV.encode()).is_success
+    assert httpx.post(url, data=fields, files={"file": CSV.encode()}).is_success
     assert run(import_registry, key)["changes"] == 2
 
 

@@ -2,19 +2,28 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
+from importlib.metadata import requires
 from importlib.resources import files
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from prefect.settings import Settings as PrefectSettings
+from prefect.settings.models.server.api import ServerAPISettings
+from prefect.settings.models.worker import WorkerWebserverSettings
 from pydantic import BaseModel
 
 from tests.unit.test_architecture import ROOT
+from tests.unit.test_supply import pinned
 
 DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+OURS = {name: COMPOSE["services"][name] for name in ("server", "setup", "worker")}
 
 
 def known_templates() -> dict[str, Any]:
@@ -63,10 +72,9 @@ def test_every_setting_of_prefect_that_is_named_exists() -> None:
 
 def test_compose_runs_the_image_that_the_project_is() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    ours = f"vpp-settlement:{project['version'].removesuffix('.dev0')}"
-    for name in ("server", "setup", "worker"):
-        assert COMPOSE["services"][name]["image"] == ours
-    assert ours in (DEPLOY / "Dockerfile").read_text()
+    image = f"vpp-settlement:{project['version'].removesuffix('.dev0')}"
+    assert {service["image"] for service in OURS.values()} == {image}
+    assert image in DOCKERFILE
     for image in (service["image"] for service in COMPOSE["services"].values()):
         assert re.fullmatch(r"[a-z-]+(/[a-z-]+)?:\S*[0-9]\S*", image), f"{image} is not pinned"
 
@@ -74,6 +82,66 @@ def test_compose_runs_the_image_that_the_project_is() -> None:
 def test_what_the_image_copies_is_let_through() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     let_through = {line.removeprefix("!") for line in ignored if line.startswith("!")}
-    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.M)
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)
     assert {name for line in lines for name in line.split()} == let_through
     assert all((ROOT / name).exists() for name in let_through)
+
+
+def test_what_builds_the_project_is_in_the_lock() -> None:
+    named = re.search(r"\^\(([a-z|-]+)\)==", DOCKERFILE)
+    assert named
+    builders = set(named[1].split("|"))
+    needed = [Requirement(text) for text in requires("hatchling") or []]
+    needed = [each for each in needed if not each.marker or each.marker.evaluate()]
+    assert builders == {"hatchling", "editables", *(each.name for each in needed)}
+    assert builders <= pinned(ROOT / "requirements-dev.lock").keys()
+
+
+def test_containers_of_the_image_write_to_tmp_alone() -> None:
+    for service in OURS.values():
+        assert service["read_only"] is True
+        assert "/tmp" in [
+            service.get("tmpfs"),
+            *(v.split(":")[-1] for v in service.get("volumes", [])),
+        ]
+    # By default the first is in the user's home, and the second, which the UI is copied to when the
+    # server starts, among Python's packages: without it there is no UI.
+    environment = dict(re.findall(r"([A-Z_]+)=(\S+)", DOCKERFILE.split("ENV ")[1]))
+    for folder in ("TMPDIR", "PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"):
+        assert environment[folder].split("/")[:2] == ["", "tmp"], folder
+
+
+def test_health_is_asked_where_prefect_answers() -> None:
+    worker, server = WorkerWebserverSettings.model_fields, ServerAPISettings.model_fields
+    assert f"127.0.0.1:{worker['port'].default}/health" in DOCKERFILE
+    assert f":{server['port'].default}/api/health" in str(OURS["server"]["healthcheck"])
+
+
+ALONE = """
+import importlib, pkgutil, re, sys
+from importlib.metadata import packages_distributions
+
+allowed = set(sys.argv[1].split())
+owners = packages_distributions()
+
+class Lock:
+    def find_spec(self, name, path=None, target=None):
+        found = {re.sub("[._]", "-", owner.lower()) for owner in owners.get(name, [])}
+        if found and not found & allowed:
+            raise ModuleNotFoundError(f"{name} is not in requirements.lock", name=name)
+
+sys.meta_path.insert(0, Lock())
+import flows, tasks
+for package in (flows, tasks):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+print(len(sys.modules))
+"""
+
+
+def test_all_that_starts_imports_from_the_lock_of_production_alone() -> None:
+    allowed = {name.replace(".", "-") for name in pinned(ROOT / "requirements.lock")}
+    command = [sys.executable, "-c", ALONE, " ".join({*allowed, "vpp-settlement"})]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

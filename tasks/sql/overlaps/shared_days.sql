@@ -37,16 +37,28 @@ ranges as (
     group by key, nmi, day
 ),
 
-followed as (
+-- Those with two files; most have one, and are not put in order.
+site_days as (
     select
         nmi,
-        day,
-        first_second,
-        max(last_second) over (
-            partition by nmi, day order by first_second, key
+        day
+    from ranges
+    group by nmi, day
+    having count(*) > 1
+),
+
+followed as (
+    select
+        ranges.nmi,
+        ranges.day,
+        ranges.first_second,
+        max(ranges.last_second) over (
+            partition by ranges.nmi, ranges.day order by ranges.first_second, ranges.key
             rows between unbounded preceding and 1 preceding
         ) as reached_second
     from ranges
+    semi join site_days
+        on ranges.nmi = site_days.nmi and ranges.day = site_days.day
 )
 
 select distinct

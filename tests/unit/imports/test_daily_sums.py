@@ -1,5 +1,6 @@
 """Sums of days: exact, in order, and the same however they are put together."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -34,11 +35,13 @@ def test_sums_are_exact_however_they_are_put_together(
     """All at once, merged on the way, and out of memory."""
     monkeypatch.setattr("tasks.imports.daily_sums._MOST_ADDED", added)
     monkeypatch.setattr("tasks.imports.daily_sums._MOST_SUMS", held)
-    sites, sums = Sites(), DailySums(tmp_path)
-    for text in TEXTS:
-        events, numbers, _ = read_events(block_of(text), "Australia/Brisbane", sites)
-        sums.add(key_events(events, numbers), sites.nmis)
-    counts = sums.write(sites.nmis, tmp_path / "daily.parquet")
+    sites = Sites()
+    with ThreadPoolExecutor(2) as pool:
+        sums = DailySums(tmp_path, pool)
+        for text in TEXTS:
+            events, numbers, _ = read_events(block_of(text), "Australia/Brisbane", sites)
+            sums.add(key_events(events, numbers), sites.nmis)
+        counts = sums.write(sites.nmis, tmp_path / "daily.parquet")
     daily = pl.read_parquet(tmp_path / "daily.parquet")
     assert daily.drop("source", "value_cents").rows() == EXPECTED
     assert daily["value_cents"].to_list() == [Decimal(value) for value in VALUES]
@@ -52,6 +55,7 @@ def test_sums_are_exact_however_they_are_put_together(
 
 
 def test_nothing_is_summed_to_nothing(tmp_path: Path) -> None:
-    sums = DailySums(tmp_path)
-    assert sums.write(pl.Series([], dtype=pl.String), tmp_path / "daily.parquet").is_empty()
+    with ThreadPoolExecutor(1) as pool:
+        sums = DailySums(tmp_path, pool)
+        assert sums.write(pl.Series([], dtype=pl.String), tmp_path / "daily.parquet").is_empty()
     assert pl.read_parquet(tmp_path / "daily.parquet").is_empty()

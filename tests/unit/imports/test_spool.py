@@ -160,6 +160,16 @@ def test_a_file_that_fails_behind_its_first_block_ends_the_import(
     assert str(refused.value).startswith(failed)
 
 
+def test_what_is_too_big_by_the_listing_is_not_read(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.settings = store.settings.model_copy(update={"max_unpacked_gb": 1e-9})
+    monkeypatch.setattr(store, "stream", lambda *_: iter([]))  # an empty file would be another
+    [source], blocks = read_all(store, {"a.csv": HEADER + ROW})
+    assert str(source.failed).startswith("unpacked, it is too big: over 1e-09 GB")
+    assert blocks == []
+
+
 def test_nothing_but_failures_is_no_block(store: ObjectStore) -> None:
     sources, blocks = read_all(store, {"a.csv": HEADER + '"', "b.csv": "x"})
     assert blocks == []

@@ -7,8 +7,16 @@ import pytest
 
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest, WhatIf
-from tasks.core.run_record import FailedFile, ImportCounts, ReportOutcome, SettlementFacts
+from tasks.core.run_record import (
+    DuplicateFile,
+    FailedFile,
+    FileRejects,
+    ImportCounts,
+    ReportOutcome,
+    SettlementFacts,
+)
 from tasks.io.object_store import ObjectStore
+from tasks.runs import summary
 from tasks.runs.run import Run
 from tasks.runs.summary import import_in_words, settlement_in_words, unread_in_words
 from tests.unit.core.run_records import FACTS
@@ -115,3 +123,24 @@ def test_no_more_than_ten_are_named() -> None:
         "8.xls, 9.xls, and 2 more"
     )
     assert unread_in_words(["a.xls"]) == "1 object not read because of the suffix: a.xls"
+
+
+def test_a_summary_does_not_grow_with_what_others_send(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(summary, "create_markdown_artifact", lambda text, **_: shown.append(text))
+    names = [f"events/{number}.csv" for number in range(5_000)]
+    many: dict[str, Any] = {
+        "duplicates": [DuplicateFile(key=name, same_as=names[0]) for name in names],
+        "failed_imports": [FailedFile(key=name, failed="why") for name in names],
+        "rejected": [FileRejects(key=name, reasons={"date": 1}) for name in names],
+    }
+    for facts in ({}, many):
+        run = Run(store, Month(2025, 9), REQUEST, "id", "me", {})
+        run.note_settlement(SettlementFacts(**{**FACTS, **facts}))
+        run.note(outcome="published", reports=[])
+        summary.show_settlement(run)
+    few, all_of_it = shown
+    assert len(all_of_it) - len(few) < 30_000
+    assert all_of_it.count("and 4,900 more files") == 3

@@ -11,6 +11,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.evidence.explanation import explain
 from tasks.evidence.verification import verify
+from tasks.settlement import overlaps
 from tasks.settlement.settlement import Settlement, settle
 from tests.through_s3 import HEADER, Place, reports_of
 
@@ -204,6 +205,28 @@ def test_another_content_under_the_same_id_is_refused(other: str) -> None:
     }
     with pytest.raises(Refused, match=r"EVENT_ID 'e1' has two contents \(events/a\.csv, line 2; "):
         settled(files, allow_shared_rows=True)
+
+
+def test_of_many_contradictions_the_first_are_named() -> None:
+    ids = [f"e{number:03}" for number in range(20)]
+    files: dict[str, str | bytes] = {
+        "a.csv": WITH_ID + "".join(f"{id},{event(0)}" for id in ids),
+        "b.csv": WITH_ID + "".join(f"{id},{event(minute)}" for id in ids for minute in range(30)),
+    }
+    with pytest.raises(Refused) as refused:
+        settled(files, allow_shared_rows=True)
+    said = str(refused.value)
+    assert said.count("has two contents") == 10
+    assert said.count(", line ") == 100
+
+
+def test_more_repeats_than_a_record_can_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlaps, "MOST_PINNED_ROWS", 2)
+    files: dict[str, str | bytes] = {"a.csv": WITH_ID + f"e1,{event(0)}" * 3}
+    assert total(files) == "1.00"
+    files["a.csv"] = WITH_ID + f"e1,{event(0)}" * 4
+    with pytest.raises(Refused, match="over 2 events stand twice under their EVENT_ID"):
+        settled(files)
 
 
 def test_an_id_that_is_blank_is_none() -> None:

@@ -17,6 +17,7 @@ from tasks.core.request import SettlementRequest
 from tasks.evidence.explanation import explain
 from tasks.evidence.verification import verify
 from tasks.imports.spool import COLUMNS
+from tasks.settlement import inputs
 from tasks.settlement.settlement import settle
 from tests.flows.sample import bytes_at
 from tests.through_s3 import HEADER, Place, reports_of
@@ -217,6 +218,25 @@ def test_a_row_that_is_corrected_in_two_ways_refuses_the_month(books: Books) -> 
     )
     books.place.store.delete("events/b.csv")
     assert books.total() == "0.55"
+
+
+def test_a_row_that_is_corrected_in_many_ways_is_named_with_the_first(books: Books) -> None:
+    [row] = books.listed()
+    for number in range(20):
+        books.upload(f"{number}.csv", [corrected(row, ENERGY=str(number + 1))])
+    assert books.refusal().count(" of events/") == 10
+
+
+def test_more_corrections_than_a_record_can_name_are_refused(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "MOST_PINNED_ROWS", 0)
+    [row] = books.listed()
+    books.upload("a.csv", [corrected(row)])
+    assert books.refusal() == (
+        "2025-09 is not settled: 1 rejected rows are corrected one by one, and at most 0 may be. "
+        "Correct them in the files that they came in, and take the corrections out of the inbox"
+    )
 
 
 def test_equal_rows_of_one_file_are_two_events_with_a_name_each(books: Books) -> None:

@@ -85,6 +85,25 @@ def test_every_event_of_the_month_is_settled_or_unassigned(
     assert (facts.inputs, facts.registry_seq) == (inputs.digest, len(REGISTRY))
 
 
+def test_a_record_does_not_grow_with_what_others_send(
+    place: Place, inputs: MonthInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sites that nobody knows, and pairs of files, are counted; the first of them are listed."""
+    monkeypatch.setattr(settlement, "_MOST_LISTED", 1)
+    other = Place()
+    other.record(REGISTRY)
+    bad = [f"60010001{number:02},2025-09-01,Discharge,x,25" for number in range(20)]
+    shared = [ROWS[0], f"{ONE},2025-09-01,Discharge,5,25"]
+    for name in "abc":
+        own = f"{ONE},2025-09-0{ord(name) - 95},Discharge,1,25"
+        other.put(f"{name}.csv", [*shared, own, *(bad if name == "a" else [])])
+    other.put("d.csv", [ROWS[-1], *ROWS[4:6], ROWS[4].replace("9,", "8,", 1)])
+    facts = other.settle("2025-09").facts
+    assert (facts.rejected_by_site, facts.rejected_other_sites) == ({TWO: 1}, 20)
+    assert (len(facts.shared_rows), facts.shared_pairs) == (1, 3)
+    assert (len(facts.unassigned), facts.unassigned_sites) == (1, 2)
+
+
 def test_only_those_asked_for_are_reported_on_and_all_are_settled(
     place: Place, inputs: MonthInputs
 ) -> None:
@@ -138,7 +157,7 @@ def test_a_month_without_a_file_has_reports_of_nothing(s3_endpoint: str) -> None
 def test_of_sites_that_nobody_knows_those_with_most_energy_are_listed(
     place: Place, inputs: MonthInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settlement, "_MOST_UNKNOWN_SITES", 0)
+    monkeypatch.setattr(settlement, "_MOST_LISTED", 0)
     facts = settled(place, inputs, allow_missing=True).facts
     assert [site.nmi for site in facts.unassigned] == [TWO]
     assert (facts.unassigned_sites, facts.unassigned_events) == (2, 3)
