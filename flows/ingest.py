@@ -40,10 +40,14 @@ def import_events(prefix: str = "") -> State[Any]:
 
     Returns:
         Rows imported, and rows skipped by reason; files imported, files that failed, with the
-        reason, and what is not read because of its suffix.
+        reason, and what is not read because of its name.
     """
-    _, counts = import_new_files(open_store(), _folder(prefix))
-    return Completed(message=summary.import_in_words(counts), data=counts.model_dump(mode="json"))
+    folder = _folder(prefix)
+    inbox, counts = import_new_files(open_store(), folder)
+    is_empty = not (inbox.versions or inbox.unread)
+    said = f"the inbox has nothing in {folder or 'it'}" if is_empty else ""
+    message = said or summary.import_in_words(counts)
+    return Completed(message=message, data=counts.model_dump(mode="json"))
 
 
 def _folder(prefix: str) -> str:

@@ -54,7 +54,7 @@ def _record(change: str, **fields: Any) -> State[Any]:
 
 def _record_given(fields: dict[str, Any]) -> State[Any]:
     change = parse_change(fields)
-    [recorded] = stages.append_to_registry(open_store(), [(1, change)], recorded_by())
+    [recorded] = stages.append_to_registry(open_store(), [(0, change)], recorded_by())
     return registry_summary.end_with_change(recorded)
 
 

@@ -11,6 +11,7 @@ of all sites of a VPP as one zip. Each ends with a link.
 
 from typing import Any, Literal
 
+from prefect import runtime
 from prefect.client.schemas.objects import State
 
 from flows.parameters import MonthOrEmpty, MonthText, Text
@@ -20,10 +21,14 @@ from tasks.core.nmi import canonical_nmi
 from tasks.io.registry_log import read_vpps
 from tasks.runs import stages, summary
 from tasks.runs.deployed import flow
-from tasks.runs.flow_run import open_store
+from tasks.runs.flow_run import add_tags, open_store
 
 
-@flow(name="make-statements", flow_run_name="statements {month}")
+def _run_name() -> str:
+    return f"statements of {runtime.flow_run.parameters['month'] or 'what is new'}"
+
+
+@flow(name="make-statements", flow_run_name=_run_name)
 def make_statements(month: MonthOrEmpty = "") -> State[Any]:
     """Make the pages of a month's VPPs, its results, and the index of all months.
 
@@ -31,6 +36,8 @@ def make_statements(month: MonthOrEmpty = "") -> State[Any]:
         month: Which month, YYYY-MM. Empty: each whose pages do not show what is published.
     """
     store = open_store()
+    if month:
+        add_tags(month)
     months = [Month.parse(month)] if month else stages.find_stale_months(store)
     for settled in months:
         published = stages.read_published_reports(store, settled)
@@ -57,5 +64,6 @@ def site_statement(
         raise Refused(f"nmi: {problem}") from None
     store = open_store()
     vpp_id = read_vpps(store, store.settings).vpp_id(vpp, Month.parse(month))
+    add_tags(month, vpp_id)
     key = stages.put_site_statement(store, Month.parse(month), vpp_id, site, format)
     return summary.end_with_link(store, key)

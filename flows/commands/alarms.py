@@ -49,7 +49,7 @@ _REJECTED_BODY = """{% if event.payload.failed -%}
 {{ event.payload.rejected }} of the {{ event.payload.rows }} rows of {{ event.payload.key }} \
 were rejected ({{ event.payload.rejected_percent }}%).
 {% for reason, rows in event.payload.reasons.items() %}
-{{ reason }}: {{ rows }}
+{{ reason|replace('_', ' ') }}: {{ rows }}
 {%- endfor %}
 
 All of them, with line and reason: {{ event.payload.where }}

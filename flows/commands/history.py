@@ -9,6 +9,7 @@ The S3 is the one that the environment names; where it names none, that of `make
 import sys
 
 from flows.commands.local_stack import use_its_s3
+from tasks.core.change_fields import visible
 from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month
 from tasks.core.run_record import RunRecord, SettledRunRecord
@@ -68,7 +69,7 @@ def main(month: str = "") -> None:
         store.require_access()
         print(_LINE.format(*_HEAD))
         for _, record in read_run_records(store, month):
-            print(line(record))
+            print(visible(line(record)))
     except (Refused, Unreachable) as problem:
         sys.exit(str(problem))
 

@@ -37,7 +37,7 @@ from uuid import uuid4
 
 from flows import story
 from tasks.core import keys
-from tasks.core.change_fields import shown
+from tasks.core.change_fields import shown, visible
 from tasks.core.changes import Change, parse_change
 from tasks.core.errors import Refused, Unreachable
 from tasks.core.month import Month
@@ -107,7 +107,7 @@ def read_lines(text: Iterable[str]) -> list[Line]:
         command = " ".join(command.lower().split())
         if not colon or command not in _EXPECTED:
             raise Refused(
-                f"line {number}: {line!r} is no instruction; expected one of:\n  "
+                f"line {number}: {shown(line)} is no instruction; expected one of:\n  "
                 + "\n  ".join([*_EXPECTED.values(), "Exit"])
             )
         most = 0 if command in _IMPORTS else {"create site": 2}.get(command, -1)
@@ -116,7 +116,7 @@ def read_lines(text: Iterable[str]) -> list[Line]:
             command, (1,) if command in _IMPORTS else (2,)
         )
         if len(fields) not in wanted or not all(fields):
-            raise Refused(f"line {number}: {line!r}; expected {_EXPECTED[command]}")
+            raise Refused(f"line {number}: {shown(line)}; expected {_EXPECTED[command]}")
         lines.append(Line(number, command, fields))
     return lines
 
@@ -262,15 +262,12 @@ def _import(
         if imported["ignored"]:
             reasons["ignored"] = imported["ignored"]
         if imported["warnings"]:
-            print(imported["warnings"], file=sys.stderr)
+            _say(imported["warnings"])
         count = imported["imported"]
     else:
         reasons, count = {"already imported": listed["rows"] + listed["ignored"]}, 0
     why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.items())
-    print(
-        f"imported={count} skipped={sum(reasons.values())}" + (f" ({why})" if why else ""),
-        file=sys.stderr,
-    )
+    _say(f"imported={count} skipped={sum(reasons.values())}" + (f" ({why})" if why else ""))
 
 
 def _report(store: ObjectStore, vpp: str, month: Month) -> bytes:
@@ -282,9 +279,9 @@ def _report(store: ObjectStore, vpp: str, month: Month) -> bytes:
         story.settle_and_publish(run)
     assert isinstance(run.record, SettledRunRecord)
     for sentence in missing_sentences(run.record, store.settings.timezone):
-        print(f"missing: {sentence}", file=sys.stderr)
+        _say(f"missing: {sentence}")
     for sentence in _in_no_report(run.record):
-        print(sentence, file=sys.stderr)
+        _say(sentence)
     report = store.read(keys.report(month, vpp))
     assert report is not None
     return report[0]
@@ -303,7 +300,15 @@ def _in_no_report(record: SettledRunRecord) -> Iterator[str]:
         yield f"{record.month}: unassigned: {count(record.unlisted_sites, 'more site')}"
     for key in record.imported.unread if record.imported else []:
         kind = kind_of(key)
-        yield f"{key} is not read: names in {kind.folder} end in {kind.endings}"
+        yield (
+            f"{key} is not read: names in {kind.folder} end in {kind.endings}, and have no "
+            "characters that are not shown"
+        )
+
+
+def _say(sentence: str) -> None:
+    """Say it on standard error; a terminal obeys no name of a file, or text of one."""
+    print(visible(sentence), file=sys.stderr)
 
 
 def _who() -> str:
@@ -343,7 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if options.output:
                     options.output.write_bytes(report)
     except (Refused, Unreachable) as problem:
-        print(problem, file=sys.stderr)
+        _say(str(problem))
         return 2
     return 0
 

@@ -151,11 +151,16 @@ _DAY_FIELD: TypeAdapter[date | None] = TypeAdapter(Day)
 _SENTENCES = {
     "missing": "must be given",
     "string_type": "must be text",
-    "int_type": "must be a whole number",
+    "bool": "must be true or false",
+    "datetime": "must be a moment, like 2025-10-02T06:00:00+10:00",
+    "float": "must be a number",
+    "int": "must be a whole number",
+    "list_type": "must be a list",
+    "model_type": "must have fields with names",
     "string_too_short": "must not be empty",
     "string_pattern_mismatch": "must be small letters, digits and dashes, like test-vpp-one",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
     "less_than": "must be less than {lt}",
     "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have at most {max_length} entries, not {actual_length}",
@@ -168,12 +173,23 @@ _OWN = {"missing", "extra_forbidden", "value_error", "text_too_long", "text_unse
 
 def sentence(error: Any) -> str:
     """Say in a sentence what pydantic found wrong with a field of a change."""
-    kind, *path = error["loc"]
-    context = {**error.get("ctx", {}), "kind": kind}
-    said = _SENTENCES.get(error["type"], error["msg"].replace("{", "{{").replace("}", "}}"))
-    said = said.format(**context).removeprefix("Value error, ")
+    _, *path = error["loc"]
     given = "" if error["type"] in _OWN else f" (given: {shown(error['input'])})"
-    return f"{'.'.join(map(str, path))}: {said}{given}"
+    return f"{'.'.join(map(str, path))}: {what_is_wrong(error)}{given}"
+
+
+def what_is_wrong(error: Any) -> str:
+    """Say what pydantic found wrong, without the field and the value."""
+    context = {**error.get("ctx", {}), "kind": error["loc"][0]}
+    family = error["type"].split("_")[0]
+    own_words: str = error["msg"].replace("{", "{{").replace("}", "}}")
+    said = _SENTENCES.get(error["type"], _SENTENCES.get(family, own_words))
+    return said.format(**context).removeprefix("Value error, ")
+
+
+def visible(text: str) -> str:
+    """Return a text with its unseen characters, but ends of lines, written as Python does."""
+    return UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else repr(found[0])[1:-1], text)
 
 
 def shown(value: Any) -> str:

@@ -32,10 +32,14 @@ class Values(_Model):
     after: Value
 
     def __str__(self) -> str:
+        before, after = (
+            f"{value:,.2f}" if isinstance(value, float) else _shown(value)
+            for value in (self.before, self.after)
+        )
         if isinstance(self.before, float) and isinstance(self.after, float):
             change = Decimal(str(self.after)) - Decimal(str(self.before))
-            return f"{self.before:,.2f} -> {self.after:,.2f} ({change:+,.2f})"
-        return f"{_shown(self.before)} -> {_shown(self.after)}"
+            return f"{before} -> {after} ({change:+,.2f})"
+        return f"{before} -> {after}"
 
 
 class MeterChange(_Model):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from tasks.core.change_fields import MAX_NAME_CHARACTERS, shown
@@ -37,6 +38,7 @@ from tasks.core.month import Month
 
 _ALTERING = (UpdateVpp, UpdateSite, AssignSite, UpdateBattery, RemoveBattery)
 _SHOWN_DEPENDENTS = 10
+_SHOWN_VPPS = 3
 
 
 def _on(day: date) -> str:
@@ -140,8 +142,16 @@ class Registry:
                 f"the id of the one that you mean: {' or '.join(found)}"
             )
         if not found:
-            raise Refused(f"vpp: there is no VPP {shown(wanted)}; make it with create-vpp first")
+            raise Refused(f"vpp: there is no VPP {shown(wanted)}; {self._like(name)}")
         return found[0]
+
+    def _like(self, name: str) -> str:
+        """Say which VPPs may be meant by a name that none has."""
+        having = [known for known in self._vpp_by_name if name and name in known]
+        known = having or get_close_matches(name, self._vpp_by_name, cutoff=0.8)
+        ids = sorted({self._vpp_by_name[one] for one in known})[:_SHOWN_VPPS]
+        meant = f"is {' or '.join(ids)} meant? " if ids else ""
+        return f"{meant}list-registry lists all, create-vpp makes one"
 
     def knows(self, kind: str, id: str) -> bool:
         """Say whether there is such a 'vpp', 'site' or 'battery', on whatever day."""
@@ -267,6 +277,11 @@ class Registry:
                 f"serial: battery {id} is not installed {_on(since)}, so there is nothing to "
                 f"remove{self._removed(id, since)}"
             )
+        if isinstance(change, UpdateBattery) and self._is_gone(id, since):
+            raise Refused(
+                f"serial: battery {id} is not installed {_on(since)} or later, so there is nothing "
+                f"to change{self._removed(id, since)}"
+            )
         if isinstance(change, UpdateVpp | UpdateBattery | UpdateSite) and not change.facts():
             raise Refused(f"{change.change} of {id} changes nothing; give at least one field")
 
@@ -330,6 +345,11 @@ class Registry:
                     f"{seq}); remove it from that day on with remove-battery first, or take that "
                     "change back with withdraw-change"
                 )
+
+    def _is_gone(self, serial: str, since: date) -> bool:
+        """Say whether a battery is at no site on a day or later."""
+        timeline = self._timelines["battery", serial].get("nmi", [])
+        return all(nmi is None for _, _, nmi in timeline[max(_position(timeline, since) - 1, 0) :])
 
     def _removed(self, serial: str, since: date) -> str:
         fact = _in_force(self._timelines["battery", serial].get("nmi", []), since)

@@ -185,7 +185,9 @@ class ImportCounts(_Model):
     )
     files_imported: int
     files_failed: list[FailedFile]
-    unread: list[str] = Field(default=[], description="Objects in the inbox of another suffix.")
+    unread: list[str] = Field(
+        default=[], description="Names of objects in the inbox that are not read because of them."
+    )
 
 
 class VppDifference(_Model):

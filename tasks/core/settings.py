@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks.core.change_fields import what_is_wrong
 from tasks.core.errors import Refused
 
 
@@ -38,8 +39,7 @@ class Settings(BaseSettings):
         except ValidationError as problem:
             first = problem.errors()[0]
             name = f"VPP_{str(first['loc'][0]).upper()}"
-            said = first["msg"].removeprefix("Value error, ")
-            raise Refused(f"{name} is {first['input']!r}: {said}") from None
+            raise Refused(f"{name} is {first['input']!r}: {what_is_wrong(first)}") from None
 
     bucket: str = Field("vpp-settlement", description="The S3 bucket that everything is in.")
     prefix: str = Field("", description="Goes before every key, like 'production/'.")

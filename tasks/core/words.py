@@ -7,6 +7,7 @@ spreadsheets.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -40,6 +41,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def count(number: int, noun: str, plural: str = "") -> str:
     """Write a number with its noun: 1 file, 2,000 files."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def reasons_in_words(rows: Mapping[str, int]) -> str:
+    """Write how many rows were rejected for which reason, in short: 3 date, 1 nmi check digit."""
+    return ", ".join(f"{number} {code.replace('_', ' ')}" for code, number in rows.items())
 
 
 def escape_markdown(text: str) -> str:

@@ -119,13 +119,18 @@ def read_report(store: ObjectStore, month: Month, vpp: str, revision: int = 0) -
     """Return the key and the bytes of a published revision; 0: of the current report.
 
     Raises:
-        Refused: there is none.
+        Refused: there is none; the message says which is the last one.
     """
     key = keys.report(month, vpp, revision or None)
     found = store.read(key)
     if found is None:
-        what = f"revision {revision} of {vpp} in {month}" if revision else f"{vpp} in {month}"
-        raise Refused(f"{what} is not published: there is no {key}; settle the month first")
+        current = store.read(keys.report(month, vpp))
+        if current is None:
+            raise Refused(f"{vpp} in {month} is not published; run settle-month for it first")
+        last = revision_of(keys.report(month, vpp), current[0])
+        raise Refused(
+            f"revision: {vpp} in {month} has no revision {revision}; the last one is {last}"
+        )
     return key, found[0]
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from tasks.core import keys
+from tasks.core.change_fields import UNSEEN, visible
 from tasks.core.errors import LostRace, Refused
 from tasks.core.inbox import inbox_key
 from tasks.io.object_store import ObjectStore, ObjectVersion
@@ -58,7 +59,7 @@ class Kind:
 
     def has_name(self, key: str) -> bool:
         """Say whether an object of this name in its folder is read."""
-        return key.lower().endswith(self.suffixes)
+        return key.lower().endswith(self.suffixes) and not UNSEEN.search(key)
 
     def require_name(self, key: str) -> None:
         """Refuse a name that would not be read.
@@ -67,7 +68,9 @@ class Kind:
             Refused: it is one.
         """
         if not self.has_name(key):
-            raise Refused(f"{key} would not be read: names in {self.folder} end in {self.endings}")
+            raise Refused(
+                f"{visible(key)} would not be read: names in {self.folder} end in {self.endings}"
+            )
 
     @property
     def endings(self) -> str:
@@ -89,8 +92,9 @@ class Inbox:
     """What is in the inbox, and what the catalog has of it.
 
     `files` has the catalog's row of each object in key order, with `last_modified`; what is not
-    imported yet has null in all other columns but `key` and `etag`. `unread` has the keys of what
-    is not read because of its suffix.
+    imported yet has null in all other columns but `key` and `etag`. `unread` has the names of what
+    is not read because of them: another suffix, or characters that are not shown, which are
+    written here as Python does.
     """
 
     versions: list[ObjectVersion]
@@ -140,7 +144,11 @@ def list_inbox(store: ObjectStore, folder: str = "") -> Inbox:
     versions = [v for v in found if kind_of(v.key).has_name(v.key)]
     names = {version.key for version in versions}
     # Some S3 clients make an object for a folder.
-    unread = [v.key for v in found if v.key not in names and not v.key.endswith("/")]
+    unread = [
+        visible(v.key).replace("\n", "\\n")
+        for v in found
+        if v.key not in names and not v.key.endswith("/")
+    ]
     return Inbox(versions, _with_rows(versions, read_catalog(store)[0]), unread)
 
 

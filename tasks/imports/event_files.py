@@ -131,7 +131,7 @@ class _Import:
         ahead: deque[Future[_BlockRead]] = deque()
         for block in blocks:
             ahead.append(pool.submit(self._read, block))
-            if len(ahead) > _PARALLEL_BLOCKS:
+            if len(ahead) == _PARALLEL_BLOCKS:
                 yield self._take(ahead.popleft().result(), sums)
         while ahead:
             yield self._take(ahead.popleft().result(), sums)

@@ -70,7 +70,7 @@ def append_changes(
     recorded_by: str,
     now: Callable[[], datetime] | None = None,
 ) -> list[Recorded]:
-    """Append changes, each with its line number, as one step: all of them or none.
+    """Append changes, each with its line number, as one step: all of them or none. Line 0: no file.
 
     A race that is lost against another writer is run again on the new state.
 
@@ -145,7 +145,7 @@ def _added(
                 raise change
             recorded.append(registry.add(change, at, recorded_by))
         except Refused as problem:
-            problems.append(f"line {line}: {problem}" if len(numbered) > 1 else str(problem))
+            problems.append(f"line {line}: {problem}" if line else str(problem))
     if problems:
         more = len(problems) - _SHOWN_PROBLEMS
         raise Refused(

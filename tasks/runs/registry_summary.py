@@ -11,6 +11,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from tasks.core.change_fields import FIRST_DAY
 from tasks.core.changes import Change
 from tasks.core.month_record import MonthRecord
 from tasks.core.registry_list import Row
@@ -46,8 +47,25 @@ def end_with_dates(changes: Sequence[Change]) -> State[Any]:
     message = (
         f"{_numbers(changes)} dated {changes[0].recorded_at:%Y-%m-%d %H:%M} UTC now. Settlements "
         "that were run since they were recorded did not see them: settle their months again."
+        + _later_days(changes)
     )
     return Completed(message=message, data=[json.loads(change.line()) for change in changes])
+
+
+def _later_days(changes: Sequence[Change]) -> str:
+    """Name those that hold from a day to come: where none was given, it is the clock's, too."""
+    found = [
+        f"change {change.seq} from {change.effective_from}"
+        for change in changes
+        if change.recorded_at and (change.effective_from or FIRST_DAY) > change.recorded_at.date()
+    ]
+    if not found:
+        return ""
+    more = [f"{len(found) - _SHOWN_LATER} more"] * (len(found) > _SHOWN_LATER)
+    return (
+        f" Not yet in force: {', '.join(found[:_SHOWN_LATER] + more)}. If that day is the clock's, "
+        "take the change back by withdraw-change, and make it again."
+    )
 
 
 def _numbers(changes: Sequence[Change]) -> str:

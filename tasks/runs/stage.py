@@ -97,12 +97,12 @@ class Stage(Generic[P, R]):
         """Return the stage as a task."""
         from prefect import task
         from prefect.cache_policies import NO_CACHE
-        from prefect.tasks import exponential_backoff
 
         return task(
             task_run_name=self.run_name,
             retries=4,
-            retry_delay_seconds=exponential_backoff(backoff_factor=2),
+            # A connection that is refused ends a call within seconds: these outlast a minute of it.
+            retry_delay_seconds=[2, 8, 30, 60],
             retry_jitter_factor=0.5,
             retry_condition_fn=_is_passing,
             persist_result=False,  # S3 says what is done, not Prefect

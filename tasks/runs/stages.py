@@ -17,7 +17,7 @@ from tasks.core.month_record import MonthRecord
 from tasks.core.registry_list import Row
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
-from tasks.core.words import count
+from tasks.core.words import count, reasons_in_words
 from tasks.evidence import dispute, tables, verification
 from tasks.evidence.explanation import Explained, explain
 from tasks.imports import catalog, inbox_files
@@ -95,7 +95,7 @@ def import_files(store: ObjectStore, files: list[ObjectVersion]) -> pl.DataFrame
             file["key"],
             file["rows"] - file["imported"],
             file["rows"],
-            ", ".join(f"{entry['rows']} {entry['reason']}" for entry in file["rejected"]),
+            reasons_in_words({entry["reason"]: entry["rows"] for entry in file["rejected"]}),
             file["import_id"],
         )
     for file in imported.filter(pl.col("ignored_columns") != "").iter_rows(named=True):
@@ -152,9 +152,9 @@ def settle(store: ObjectStore, month_inputs: MonthInputs, request: SettlementReq
     """Allocate the month, check it, and make the reports. Nothing is written."""
     settled = settlement.settle(store, month_inputs, request)
     run_logger().info(
-        "%s settled, %d unassigned; %s",
+        "%s settled, %s unassigned; %s",
         count(settled.facts.settled_events, "event"),
-        settled.facts.unassigned_events,
+        f"{settled.facts.unassigned_events:,}",
         count(len(settled.reports), "report"),
     )
     return settled
@@ -302,7 +302,8 @@ def append_to_registry(
         raise Refused("key: the file holds no changes")
     recorded = registry_log.append_changes(store, store.settings, changes, recorded_by)
     logger = run_logger()
-    logger.info("changes %d to %d recorded", recorded[0].change.seq, recorded[-1].change.seq)
+    first, last = recorded[0].change.seq, recorded[-1].change.seq
+    logger.info("%s recorded", f"change {last}" if first == last else f"changes {first} to {last}")
     for later in (later for of in recorded for later in of.later):
         logger.warning("%s", later)
     return recorded

@@ -87,15 +87,16 @@ def end_with_upload(store: ObjectStore, key: str, artifact_key: str, afterwards:
         afterwards: a sentence on what comes next, in Markdown.
     """
     form = upload_form(store, key)
+    instead = ", in the place of the object that is there now" if store.exists(key) else ""
     command = form.command(key.rsplit("/", 1)[1])
     create_markdown_artifact(
-        f"Upload the file until {form.until}:\n\n```\n{command}\n```\n\n{afterwards}",
+        f"Upload the file until {form.until}{instead}:\n\n```\n{command}\n```\n\n{afterwards}",
         key=artifact_key,
         description=f"upload {key}",
     )
     return Completed(
-        message=f"{key} can be uploaded until {form.until}: the command is in the artifact "
-        f"{artifact_key}",
+        message=f"{key} can be uploaded until {form.until}{instead}: the command is in the "
+        f"artifact {artifact_key}",
         data={"key": key, "url": form.url, "fields": form.fields},
     )
 
@@ -183,10 +184,10 @@ def import_in_words(counts: ImportCounts) -> str:
 
 
 def unread_in_words(unread: list[str]) -> str:
-    """Name what is in the inbox and is no file that is read, by its suffix."""
+    """Name what is in the inbox and is no file that is read, by its name."""
     more = [f"and {len(unread) - _SHOWN:,} more"] if len(unread) > _SHOWN else []
     named = ", ".join([*unread[:_SHOWN], *more])
-    return f"{count(len(unread), 'object')} not read because of the suffix: {named}"
+    return f"{count(len(unread), 'object')} not read because of the name: {named}"
 
 
 def show_run(run: Run) -> None:

@@ -186,23 +186,24 @@ def why_incomplete(
             "VPP_PREFIX are right"
         )
     files = "Put the missing files into the inbox (events/)"
+    reasons = []
     silent = facts.missing.vpps if facts.missing else []
     if silent:
         named = "; ".join(_silent_vpp(month, vpp) for vpp in silent[:_SHOWN])
         more = f"; and {len(silent) - _SHOWN} more VPPs" if len(silent) > _SHOWN else ""
-        return f"no event of {named}{more}. {files}"
+        reasons.append(f"no event of {named}{more}. {files}")
     limit = Settings().max_missing_percent
     over = [vpp for vpp in facts.missing_intervals if vpp.missing * 100 > limit * vpp.expected]
     if over:
         more = f"; and {len(over) - _SHOWN} more VPPs" if over[_SHOWN:] else ""
-        return (
+        reasons.append(
             f"of the intervals that a VPP's meters should have, at most {limit:g}% may be missing. "
             f"{'; '.join(map(_gaps, over[:_SHOWN]))}{more}. Put the missing meter data into the "
             f"inbox ({keys.METER_DATA})"
         )
-    if not facts.settled_events:
-        return f"no VPP has a site or an event in it. {files}"
-    return ""
+    if not (reasons or facts.settled_events):
+        reasons.append(f"no VPP has a site or an event in it. {files}")
+    return ". Also, ".join(reasons)
 
 
 def missing_sentences(record: RunRecord, timezone: str) -> list[str]:

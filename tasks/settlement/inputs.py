@@ -27,6 +27,7 @@ from tasks.core.run_record import (
     InputFacts,
 )
 from tasks.core.settings import Settings
+from tasks.core.words import reasons_in_words
 from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import read_sites
 from tasks.io.object_store import ObjectStore, ScratchStore
@@ -154,8 +155,7 @@ class MonthInputs:
         ):
             if problem:
                 reasons = "; ".join(
-                    f"{file.key}: "
-                    + ", ".join(f"{n} {reason}" for reason, n in file.reasons.items())
+                    f"{file.key}: {reasons_in_words(file.reasons)}"
                     for file in _rejects(found)[:_SHOWN]
                 )
                 raise Refused(f"{self.month} is not settled: {problem}: {reasons}. {advice}")

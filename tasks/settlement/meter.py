@@ -269,15 +269,15 @@ def _require_prices(connection: duckdb.DuckDBPyConnection) -> None:
         " group by region, day order by region, day"
     ).fetchall()
     if found:
+        days: dict[tuple[str, str], list[date]] = {}
+        for region, day, slots in found:
+            which = "all intervals" if len(slots) == 288 else f"intervals {ranges_of(slots)}"
+            days.setdefault((region, which), []).append(day)
         raise Refused(
             "prices are missing for days with meter readings; upload AEMO's TRADINGPRICE or "
             "PRICE_AND_DEMAND for them: "
             + _and_more(
-                [
-                    f"{region} on {day}: "
-                    + ("all intervals" if len(slots) == 288 else f"intervals {ranges_of(slots)}")
-                    for region, day, slots in found
-                ]
+                [f"{region} on {days_of(of)}: {which}" for (region, which), of in days.items()]
             )
         )
 

@@ -214,7 +214,13 @@ def python_loop(store: ObjectStore, settings: Settings) -> Stages:
 
     stages: Stages = {}
     version = list_inbox(store).versions[0]
-    text = b"".join(store.stream(version.key, version.etag)).decode()
+    chunks, lines = [], 0
+    for chunk in store.stream(version.key, version.etag):
+        chunks.append(chunk)
+        lines += chunk.count(b"\n")
+        if lines > LOOPED_ROWS:
+            break
+    text = b"".join(chunks).decode()
 
     def loop() -> None:
         sums: dict[tuple[str, date, str], Decimal] = {}

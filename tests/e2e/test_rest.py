@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from tasks.io.object_store import ObjectStore
 from tasks.publication.published import read_published
 from tests.e2e.background import Background
 from tests.e2e.conftest import MONTH
-from tests.e2e.stack import ROOT, Stack, read, read_json, records
+from tests.e2e.stack import ROOT, Stack, eventually, read, read_json, records
 from tests.flows.sample import EVENTS, REGISTRY, TOTALS
 from tests.through_s3 import HEADER
 
@@ -260,6 +261,16 @@ def test_what_the_server_cannot_know_the_flow_refuses_before_anything_is_written
         assert (call.name, state["name"]) == (call.name, "Refused")
         assert state["message"].startswith(f"{call.field}: "), call.name
     assert everything(called.store) == before
+    for run in runs:  # what a run says last comes to the server together
+        said = eventually(partial(last_words, stack, run), 30, "a run's last words")
+        assert "Traceback" not in said
+
+
+def last_words(stack: Stack, run: str) -> str:
+    """Return what a run's log says, once it says how the run ended; nothing before."""
+    logs = stack.post("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200})
+    said = "\n".join(log["message"] for log in logs)
+    return said if "Finished in state" in said else ""
 
 
 def everything(store: ObjectStore) -> dict[str, str]:

@@ -19,7 +19,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tests.flows.failing_s3 import Proxy
+from tests.flows.failing_s3 import FailingS3
 from tests.through_s3 import Place
 
 SERVER_STARTS_WITHIN_SECONDS = 120
@@ -99,8 +99,8 @@ def place(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 
 @pytest.fixture
-def proxy(place: Place, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def proxy(place: Place, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FailingS3]:
     """Let flows reach S3 through a proxy that can fail; `place` goes there directly."""
-    with Proxy(s3_endpoint) as proxy:
+    with FailingS3(s3_endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
         yield proxy

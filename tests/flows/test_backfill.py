@@ -61,7 +61,7 @@ def test_a_month_that_fails_is_named_and_does_not_stop_the_next(
     assert refusal(backfill, "2025-07", "2025-09") == (
         "1 of 3 months failed, the others are settled:\n"
         "2025-08: 2025-08 is not settled: 1 of its 2 rows were rejected (50.0%, at most 5% are "
-        "allowed): events/08.csv: 1 energy_negative. Correct them in "
+        "allowed): events/08.csv: 1 energy negative. Correct them in "
         "rejected/2025-08.csv and upload that to the inbox, replace the files, or run with a "
         "higher max_rejected_percent"
     )

@@ -16,7 +16,7 @@ from tasks.evidence.verification import verify
 from tasks.publication.closing import close, reopen
 from tasks.publication.published import PublishedMonth, is_current, read_published
 from tasks.publication.run_records import read_run_records
-from tests.flows.failing_s3 import Proxy
+from tests.flows.failing_s3 import FailingS3
 from tests.flows.sample import json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place
 
@@ -193,10 +193,10 @@ def test_a_month_that_cannot_be_settled_is_told_of(place: Place) -> None:
     place.put("bad.csv", [f"{NMI},2025-09-03,Discharge,-1,100"] * 5)
     [late] = run(watch_months)
     assert late.startswith("2025-09 (not closed) could not be settled now: ")
-    assert "energy_negative" in late
+    assert "energy negative" in late
 
 
-def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: Proxy) -> None:
+def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: FailingS3) -> None:
     """The claim is in the month's record by then, and what it names is not there yet."""
     lay_out(place)
     run(settle_month, "2025-09")
@@ -214,7 +214,7 @@ def test_closing_between_claim_and_publication_is_refused(place: Place, proxy: P
     assert "is being published at this moment" in refusals[0]
 
 
-def test_closing_before_the_claim_wins(place: Place, proxy: Proxy) -> None:
+def test_closing_before_the_claim_wins(place: Place, proxy: FailingS3) -> None:
     lay_out(place)
     digest = run(settle_month, "2025-09")["digest"]
     place.put("late.csv", LATE)

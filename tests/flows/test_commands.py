@@ -177,7 +177,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "u
             {**KEYS, "AWS_ENDPOINT_URL_S3": "http://u:pass@x"},
             "The URL of S3 has a user or ",
         ),
-        ({"VPP_MAX_REJECTED_PERCENT": "x"}, "VPP_MAX_REJECTED_PERCENT is 'x': Input should be"),
+        ({"VPP_MAX_REJECTED_PERCENT": "x"}, "VPP_MAX_REJECTED_PERCENT is 'x': must be a number"),
         ({"VPP_TIMEZONE": "x"}, "VPP_TIMEZONE is 'x': there is no such time zone; name one like"),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_worker_runs_what_is_due(
     assert re.fullmatch(published, ended[0].message or "")
     assert [(state.name, state.message) for state in ended] == [
         ("Completed", ended[0].message),
-        ("Refused", "vpp: there is no VPP 'Nobody'; make it with create-vpp first"),
+        ("Refused", "vpp: there is no VPP 'Nobody'; list-registry lists all, create-vpp makes one"),
         ("Refused", "monht: check-settled has no such parameter; it has month"),
     ], log.read_text()[-3000:]
     went = [state.name for state in client.read_flow_run_states(misspelt.id)]

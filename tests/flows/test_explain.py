@@ -88,12 +88,10 @@ def test_what_is_not_there_is_refused(settled: Place) -> None:
         "nmi: site 6001000001 was no member of Test VPP One in 2025-09; its report has 1 other"
     )
     assert refusal(explain_site, "two", "6001000001", "2025-09") == (
-        "two in 2025-09 is not published: there is no reports/2025-09/two.json; "
-        "settle the month first"
+        "two in 2025-09 is not published; run settle-month for it first"
     )
     assert refusal(verify_report, one, "2025-09", 2) == (
-        f"revision 2 of {one} in 2025-09 is not published: there is no "
-        f"reports/2025-09/{one}/r2.json; settle the month first"
+        f"revision: {one} in 2025-09 has no revision 2; the last one is 1"
     )
     assert refusal(month_tables, "2025-08") == (
         "2025-08 is not settled yet; run settle-month for it first"

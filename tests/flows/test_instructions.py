@@ -456,7 +456,8 @@ def test_what_is_not_read_is_named(program: Program, place: Place) -> None:
     place.store.write("events/notes.txt", b"x")
     assert program(ALL + REPORT).errors.splitlines() == [
         "imported=2 skipped=0",
-        "events/notes.txt is not read: names in events/ end in .csv, .csv.gz or .csv.zst",
+        "events/notes.txt is not read: names in events/ end in .csv, .csv.gz or .csv.zst, and "
+        "have no characters that are not shown",
     ]
 
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from flows.check import check_settled
 from flows.reports import generate_report
 from flows.settle import settle_month
-from tests.flows.sample import EVENTS, REGISTRY, json_at, lay_out, refusal, run
+from tests.flows.sample import EVENTS, REGISTRY, json_at, refusal, run
 from tests.through_s3 import Place
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -59,19 +59,3 @@ def test_a_vpp_without_an_event_is_refused_unless_that_is_allowed(
     assert record["parameters"]["allow_missing"] is True
     assert [vpp["vpp"] for vpp in record["missing"]["vpps"]] == ["two"]
     assert run(check_settled, "2025-09") == allowed["run_record"]
-
-
-def test_a_wrong_prefix_is_no_settled_month(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay_out(place)
-    run(settle_month, "2025-09")
-    run(check_settled, "2025-09")
-    monkeypatch.setenv("VPP_PREFIX", f"{place.settings.prefix}mistyped/")
-    assert refusal(settle_month, "2025-09") == (
-        "2025-09 is not settled: the registry has no VPP in 2025-09. Create VPPs, or look whether "
-        "VPP_BUCKET and VPP_PREFIX are right, or run settle-month with allow_missing"
-    )
-    assert "is not settled yet" in refusal(check_settled, "2025-09")
-    run(settle_month, "2025-09", allow_missing=True)
-    assert "was settled without any report or event (runs/2025-09/" in refusal(
-        check_settled, "2025-09"
-    )

@@ -4,16 +4,16 @@ import os
 import subprocess
 import sys
 
-from tests.flows.failing_s3 import Proxy
+from tests.flows.failing_s3 import FailingS3
 from tests.flows.sample import ROOT, json_at, keys, lay_out
 from tests.through_s3 import Place
 
 
 def test_a_run_that_outlives_prefect_publishes_and_says_so(
-    place: Place, proxy: Proxy, prefect_api: str
+    place: Place, proxy: FailingS3, prefect_api: str
 ) -> None:
     lay_out(place)
-    with Proxy(prefect_api) as prefect:
+    with FailingS3(prefect_api) as prefect:
         url = f"{prefect.url}/api"
         proxy.before(r"PUT .*/r1.json", lambda: prefect.answer(".", None, times=10_000))
         done = subprocess.run(

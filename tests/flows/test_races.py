@@ -8,7 +8,7 @@ from flows.settle import settle_month
 from tasks.core.errors import LostRace
 from tasks.core.month import Month
 from tasks.publication.published import read_published
-from tests.flows.failing_s3 import Proxy
+from tests.flows.failing_s3 import FailingS3
 from tests.flows.sample import EVENTS, bytes_at, json_at, keys, lay_out, refusal, run
 from tests.through_s3 import Place
 
@@ -95,7 +95,7 @@ def test_of_two_with_the_same_report_the_second_finds_it_done(place: Place) -> N
 )
 @pytest.mark.usefixtures("prefect_api")
 def test_a_run_that_lost_settles_again(
-    place: Place, proxy: Proxy, moment: str, has_settled_before: bool
+    place: Place, proxy: FailingS3, moment: str, has_settled_before: bool
 ) -> None:
     lay_out(place)
     if has_settled_before:
@@ -115,7 +115,7 @@ def test_a_run_that_lost_settles_again(
 
 @pytest.mark.usefixtures("prefect_api")
 def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
-    place: Place, proxy: Proxy
+    place: Place, proxy: FailingS3
 ) -> None:
     lay_out(place)
     rivals = [[*EVENTS, f"9876543210,2025-09-03,Discharge,{n},100"] for n in range(20)]
@@ -143,7 +143,7 @@ def test_a_run_that_loses_again_and_again_gives_up_with_a_sentence(
 )
 @pytest.mark.usefixtures("prefect_api")
 def test_a_file_that_arrives_or_is_replaced_meanwhile_does_not_stop_a_run(
-    place: Place, proxy: Proxy, moment: str, name: str
+    place: Place, proxy: FailingS3, moment: str, name: str
 ) -> None:
     lay_out(place)
     proxy.before(moment, lambda: place.put(name, NEWER[-1:]))

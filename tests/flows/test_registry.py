@@ -361,7 +361,7 @@ REFUSED: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
     (
         update_vpp,
         {"vpp": "Nobody", "name": "X"},
-        "vpp: there is no VPP 'Nobody'; make it with create-vpp first",
+        "vpp: there is no VPP 'Nobody'; list-registry lists all, create-vpp makes one",
     ),
     (update_vpp, {"vpp": "two"}, "update-vpp of two changes nothing; give at least one field"),
     (
@@ -372,7 +372,7 @@ REFUSED: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
     (
         create_site,
         {"vpp": "Nobody", "nmi": "2001985732", "address": "1 Side St"},
-        "vpp: there is no VPP 'Nobody'; make it with create-vpp first",
+        "vpp: there is no VPP 'Nobody'; list-registry lists all, create-vpp makes one",
     ),
     (
         create_site,
@@ -408,7 +408,7 @@ REFUSED: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
     (
         assign_site,
         {"nmi": "9876543210", "vpp": "Nobody"},
-        "vpp: there is no VPP 'Nobody'; make it with create-vpp first",
+        "vpp: there is no VPP 'Nobody'; list-registry lists all, create-vpp makes one",
     ),
     (
         add_battery,

@@ -11,7 +11,7 @@ from flows.registry import create_vpp
 from flows.settle import settle_month
 from tasks.runs import stages
 from tasks.runs.stage import Stage
-from tests.flows.failing_s3 import Proxy
+from tests.flows.failing_s3 import FailingS3
 from tests.flows.polling import task_runs
 from tests.flows.sample import EVENTS, TOTALS, bytes_at, end, json_at, keys, lay_out, refusal
 from tests.through_s3 import Place
@@ -62,7 +62,7 @@ OUTAGES = {
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 def test_a_task_outlasts_boto3(
-    place: Place, proxy: Proxy, client: SyncPrefectClient, outage: Outage
+    place: Place, proxy: FailingS3, client: SyncPrefectClient, outage: Outage
 ) -> None:
     lay_out(place)
     proxy.answer(outage.request, outage.status, times=OF_BOTO3 + 1)
@@ -79,7 +79,7 @@ def test_a_task_outlasts_boto3(
     assert max(counts) == 2
 
 
-def test_a_registry_change_is_recorded_once(place: Place, proxy: Proxy) -> None:
+def test_a_registry_change_is_recorded_once(place: Place, proxy: FailingS3) -> None:
     """Also when the connection breaks between the write and its answer, again and again."""
     proxy.answer(r"PUT .*/registry/changes.jsonl", 503, times=OF_BOTO3 + 1)
     assert end(create_vpp, "Test VPP One", 20).is_completed()
@@ -87,7 +87,7 @@ def test_a_registry_change_is_recorded_once(place: Place, proxy: Proxy) -> None:
 
 
 def test_a_short_outage_is_boto3s_affair(
-    place: Place, proxy: Proxy, client: SyncPrefectClient
+    place: Place, proxy: FailingS3, client: SyncPrefectClient
 ) -> None:
     lay_out(place)
     proxy.answer(r"GET .*prefix=\S*events/", 503, times=OF_BOTO3 - 1)
@@ -99,7 +99,7 @@ def test_a_short_outage_is_boto3s_affair(
 
 
 def test_an_outage_without_end_fails_the_run(
-    place: Place, proxy: Proxy, client: SyncPrefectClient
+    place: Place, proxy: FailingS3, client: SyncPrefectClient
 ) -> None:
     lay_out(place)
     proxy.answer(r"PUT .*/r1.json", 503, times=10_000)
@@ -115,7 +115,10 @@ def test_an_outage_without_end_fails_the_run(
 
 
 def test_an_s3_that_never_answers_is_given_up_with_a_sentence(
-    place: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: Place,
+    proxy: FailingS3,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     lay_out(place)
     monkeypatch.setenv("VPP_S3_READ_SECONDS", "0.2")
@@ -133,7 +136,7 @@ def test_an_s3_that_never_answers_is_given_up_with_a_sentence(
 
 
 def test_missing_rights_are_not_tried_again(
-    place: Place, proxy: Proxy, client: SyncPrefectClient
+    place: Place, proxy: FailingS3, client: SyncPrefectClient
 ) -> None:
     lay_out(place)
     proxy.answer(r"PUT .*/r1.json", 403, times=10_000)
@@ -165,7 +168,7 @@ def test_a_refused_change_is_not_tried_again(place: Place, client: SyncPrefectCl
 
 
 def test_a_refusal_is_still_told_when_its_record_cannot_be_written(
-    place: Place, proxy: Proxy
+    place: Place, proxy: FailingS3
 ) -> None:
     lay_out(place)
     place.store.write("events/broken.csv", b"x\n")

@@ -62,7 +62,7 @@ REFUSED = {
     "a VPP that there is not": Case(
         {},
         {"vpps": ["Test VPP One", "Nobody's"]},
-        'vpps: there is no VPP "Nobody\'s"; make it with create-vpp first',
+        'vpps: there is no VPP "Nobody\'s"; list-registry lists all, create-vpp makes one',
     ),
 }
 

@@ -113,9 +113,9 @@ def break_network(endpoint: str, expected: Expected, rate: float, seeds: range) 
     return result
 
 
-def lose_network(endpoint: str, expected: Expected, seconds: float) -> Result:
+def lose_network(endpoint: str, expected: Expected, seconds: float, as_flow: bool) -> Result:
     """Let the network be gone for a while from the first time that a report is written."""
-    result = Result(f"gone for {seconds:g} s")
+    result = Result(f"gone for {seconds:g} s" + ", as the flow" * as_flow)
     place = Place()
     month.lay_out(place)
     with Network(endpoint) as network, TemporaryDirectory() as folder:
@@ -127,8 +127,8 @@ def lose_network(endpoint: str, expected: Expected, seconds: float) -> Result:
                 Timer(seconds, lambda: setattr(network, "is_gone", False)).start()
 
         network.at = go
-        process = month.start(place.settings.prefix, network.url, Path(folder))
-        process.communicate(timeout=seconds + 300)
+        process = month.start(place.settings.prefix, network.url, Path(folder), as_flow)
+        process.communicate(timeout=seconds + 600)
         result.runs, result.faults = 1, network.faults
         result.failed = int(process.returncode != 0)
         check_published(result, place.store, expected.first, process.returncode == 0)

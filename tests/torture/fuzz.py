@@ -23,6 +23,7 @@ from tasks.core import keys
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
 from tasks.io.registry_log import append_changes
+from tasks.io.registry_segments import read_log
 from tests.through_s3 import Place
 from tests.torture.bombs import DAY, EVENT, HEADER, NEM12, PRICE, PRICES, peak_mb
 
@@ -172,14 +173,22 @@ def _take_registry(data: bytes) -> int:
     changes = list(read_changes(data))
     numbers = [number for number, _ in changes]
     assert numbers == sorted(set(numbers)), "lines out of order"
+    lines = re.split("\r\n|\r|\n", data.decode("utf-8-sig"))
+    is_json = lines[0].lstrip().startswith("{")
+    filled = {n for n, line in enumerate(lines, 1) if re.sub(r'[\s,"]', "", line)}
+    assert filled - {0 if is_json else 1} <= set(numbers), "a line is lost"
     place = Place()
     if changes:
         append_changes(place.store, place.settings, changes, "fuzz")
+    assert len(read_log(place.store).splitlines()) == len(changes), "a change is lost"
     return len(changes)
 
 
 def _take_lines(data: bytes) -> int:
     lines = read_lines(_text(data).split("\n"))
+    filled = [line for line in _text(data).split("\n") if line.strip().removeprefix("\ufeff")]
+    words = [re.sub(r"[^a-z]", "", line.lower()) for line in filled]
+    assert len(lines) == ([*words, "exit"]).index("exit"), "a line is lost"
     place = Place()
     list(run(place.store, place.settings, lines, "cost"))
     return len(lines)

@@ -1,36 +1,47 @@
 """Hostile texts in names, addresses, serials, file names and rows, read back wherever they appear.
 
-Each place is read by its own parser: Markdown by one that GitHub's is like, pages by one for HTML,
-tables as CSV, workbooks as the XML that they are, reports as JSON. A leak is a text that has become
-anything but text: a link, a picture, a tag, an attribute, a formula, a further row or cell.
+Each place is read by its own parser: Markdown by one that GitHub's is like, pages by one for HTML
+and by a browser, PDFs by pypdf, tables as CSV, workbooks as the XML that they are, reports as JSON.
+A leak is a text that has become anything but text: a link, a picture, a tag, an attribute, a
+formula, a further row or cell, or what a terminal obeys.
 """
 
 import csv
 import io
 import json
 import re
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from uuid import uuid4
+from xml.etree import ElementTree
 
 from markdown_it import MarkdownIt
+from playwright.sync_api import Dialog, sync_playwright
+from pypdf import PdfReader
 from pytest import MonkeyPatch
 
 from flows import story
+from flows.commands import instructions
+from tasks.core import change_fields, keys
 from tasks.core.change_file import read_changes
 from tasks.core.errors import Refused
+from tasks.core.inbox import inbox_key
 from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import SettledRunRecord
 from tasks.evidence.explanation import explain, explanation_in_words
+from tasks.imports.catalog import upload_key
 from tasks.io.registry_log import append_changes, put_list
 from tasks.pages import statements
 from tasks.pages.sources import read_reports
 from tasks.runs import summary
 from tasks.runs.run import Run
+from tests.e2e.test_browser import CHROMIUM, FLAGS
 from tests.through_s3 import Place
 
 MARK = "7ZQ"  # is in each text, so that it is found wherever it is
@@ -96,17 +107,93 @@ class _Page(HTMLParser):
         self.text.append(data)
 
 
+def _unseen(text: str) -> list[str]:
+    """Return what is not shown of a text, but moves a cursor or turns the direction of writing."""
+    return [f"U+{ord(c):04X}" for c in change_fields.UNSEEN.findall(text) if c not in "\n\r\t"]
+
+
 def read_page(page: str) -> tuple[int, list[str]]:
     """Return how many texts a page shows, and the leaks."""
     found = _Page()
     found.feed(page)
     found.close()
-    return "".join(found.text).count(MARK), found.leaks
+    # Pages themselves have word joiners, where no line may end.
+    return "".join(found.text).count(MARK), found.leaks + _unseen(page.replace("\u2060", ""))
+
+
+# What of a page is of a text: all that it shows, and what has become an element or an attribute.
+_DOM = f"""() => {{
+  const leaks = []
+  for (const element of document.querySelectorAll('*')) {{
+    if (/^(script|iframe|object|embed|img|form|base|meta-refresh)$/i.test(element.tagName))
+      leaks.push(element.outerHTML)
+    for (const {{name, value}} of element.attributes)
+      if (name.startsWith('on') || name.includes('{MARK}')
+          || (/^(href|src|style|action)$/.test(name) && value.includes('{MARK}')))
+        leaks.push(element.tagName + ' ' + name + '=' + value)
+  }}
+  const comments = document.createNodeIterator(document, NodeFilter.SHOW_COMMENT)
+  for (let found; found = comments.nextNode();)
+    if (found.data.includes('{MARK}')) leaks.push(found.data)
+  return [document.body.textContent.split('{MARK}').length - 1, leaks]
+}}"""
+
+
+def read_in_browser(pages: Iterable[str]) -> tuple[int, list[str]]:
+    """Return how many texts a browser shows of pages, and the leaks: what it ran or asked for."""
+    shown = 0
+    leaks: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        leaks.append(dialog.message)
+        dialog.dismiss()
+
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser,
+        browser.new_page() as page,
+    ):
+        page.on("dialog", dismiss)
+        page.on("request", lambda request: leaks.append(request.url))
+        page.on("console", lambda message: leaks.append(message.text))
+        for content in pages:
+            page.set_content(content)
+            texts, found = page.evaluate(_DOM)
+            shown += texts
+            leaks += found
+    return shown, [leak for leak in leaks if not leak.startswith("data:")]
+
+
+def read_pdf(data: bytes) -> tuple[int, list[str]]:
+    """Return how many texts a PDF shows, and what it does: its links, scripts and files."""
+    reader = PdfReader(io.BytesIO(data))
+    # Lines are broken where they are full, also within a text.
+    text = "".join(page.extract_text() for page in reader.pages).replace("\n", "")
+    does = re.compile("/(URI|JS|JavaScript|Launch|OpenAction|AA|EmbeddedFiles|AcroForm)$")
+
+    def look(found: object) -> Iterator[str]:
+        if isinstance(found, list):
+            for item in found:
+                yield from look(item)
+        if isinstance(found, dict):
+            for name, value in found.items():
+                if does.match(name):
+                    yield f"{name} {value}"
+                yield from look(value)
+
+    objects = range(1, int(str(reader.trailer["/Size"])))
+    leaks = [leak for number in objects for leak in look(reader.get_object(number))]
+    return text.count(MARK), leaks
+
+
+def read_terminal(text: str) -> tuple[int, list[str]]:
+    """Return how many texts a program says, and what a terminal would obey."""
+    return text.count(MARK), _unseen(text)
 
 
 def read_markdown(text: str) -> tuple[int, list[str]]:
     """Return how many texts Markdown shows, and the leaks."""
-    shown, leaks = 0, []
+    shown, leaks = 0, _unseen(text)
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
     for token in [child for t in tokens for child in (t, *(t.children or []))]:
         if token.type in ("html_inline", "html_block", "code_inline", "fence", "heading_open"):
@@ -123,22 +210,30 @@ def read_csv(data: bytes) -> tuple[int, list[str]]:
     table = list(csv.reader(io.StringIO(data.decode(), newline="")))
     cells = [cell for row in table for cell in row]
     leaks = [cell for cell in cells if re.match(r"\s*[=+@-]", cell) and MARK in cell]
-    leaks += [str(row) for row in table if len(row) != len(table[0])]
+    leaks += [str(row) for row in table if len(row) != len(table[0])] + _unseen(data.decode())
     return sum(MARK in cell for cell in cells), leaks
 
 
 def read_workbook(data: bytes) -> tuple[int, list[str]]:
     """Return how many texts a workbook has, and its formulas and links."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        parts = {name: archive.read(name).decode() for name in archive.namelist()}
-    leaks = [name for name, part in parts.items() if re.search("<f[ >]|<hyperlink", part)]
-    strings = [part for name, part in parts.items() if name.endswith("sharedStrings.xml")]
-    return sum(part.count(MARK) for part in strings), leaks
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    elements = [
+        (name, e) for name, part in parts.items() for e in ElementTree.fromstring(part).iter()
+    ]
+    texts = [e.text or "" for _, e in elements if e.tag.endswith("}t")]
+    leaks = [
+        f"{name}: {e.tag} {e.attrib} {e.text}"
+        for name, e in elements
+        if e.tag.rpartition("}")[2] in ("f", "hyperlink", "externalReference", "oleObject")
+        or MARK in str(e.attrib)
+    ]
+    return sum(text.count(MARK) for text in texts), leaks + _unseen("".join(texts))
 
 
 def read_json(data: bytes) -> tuple[int, list[str]]:
     """Return how many texts JSON has."""
-    return json.dumps(json.loads(data)).count(MARK), []
+    return json.dumps(json.loads(data)).count(MARK), _unseen(data.decode())
 
 
 def torture(looked_at: int = len(TEXTS)) -> tuple[dict[str, Found], int, list[str]]:
@@ -157,7 +252,7 @@ def torture(looked_at: int = len(TEXTS)) -> tuple[dict[str, Found], int, list[st
     run = Run(place.store, Month.parse("2025-09"), request, str(uuid4()), "torture", {})
     with run.recorded():
         story.settle_and_publish(run)
-    return _look(place, run, looked_at), refused, taken
+    return {**_look(place, run, looked_at), "names of uploads": upload_names()}, refused, taken
 
 
 def _refuse(place: Place) -> tuple[int, list[str]]:
@@ -190,7 +285,7 @@ def _refuse(place: Place) -> tuple[int, list[str]]:
                 taken.append(f"{change}"[:200])
             except Refused as problem:
                 refused += 1
-                if len(str(problem)) > 1000 or re.search("[\0\x1b\u202e]", str(problem)):
+                if len(str(problem)) > 1000 or _unseen(str(problem)):
                     taken.append(f"its sentence shows it: {problem!r}"[:200])
     return refused, taken
 
@@ -223,6 +318,9 @@ def _lay_out(place: Place) -> None:
     for number, text in enumerate(TEXTS):
         name = text.replace("/", "|")
         place.put(f"{number}{name}.csv", table.getvalue().splitlines()[number : number + 1])
+    for text in UNSEEN[:-1]:  # no key is as long as the last one
+        if "\n" not in text:  # which moto does not take
+            place.put(f"{text}.csv", table.getvalue().splitlines()[:1])
 
 
 def _look(place: Place, run: Run, looked_at: int) -> dict[str, Found]:
@@ -238,7 +336,8 @@ def _look(place: Place, run: Run, looked_at: int) -> dict[str, Found]:
         places[name].leaks += [f"{name}: {leak}" for leak in leaks]
 
     def table(table: list[dict[str, object]], **_: object) -> None:
-        read("tables of artifacts", json.dumps(table, default=str).encode())
+        cells = "\n".join(str(cell) for row in table for cell in row.values())
+        read("tables of artifacts", cells.encode())
 
     with MonkeyPatch.context() as patch:
         patch.setattr(
@@ -256,15 +355,68 @@ def _look(place: Place, run: Run, looked_at: int) -> dict[str, Found]:
     statements.put_results(store, reports, days)
     statements.put_overview(store, [month])
     for number in range(looked_at):
-        statements.put_site_statement(store, month, ids[_vpp(number)], _nmi(number), "html")
+        vpp = ids[_vpp(number)]
+        statements.put_vpp_statement(store, month, vpp, 0, "pdf")
+        for form in ("html", "pdf"):
+            statements.put_site_statement(store, month, vpp, _nmi(number), form)
     put_list(store, place.settings, None, None)
+    pages = []
     for version in store.versions(""):
         found = store.read(version.key)
         assert found is not None
         folder, suffix = version.key.split("/")[0], version.key.rsplit(".", maxsplit=1)[-1]
         if (folder, suffix) in _PLACES:
             read(_PLACES[folder, suffix], found[0])
+        if suffix == "html":
+            pages.append(found[0].decode())
+    shown, leaks = read_in_browser(pages)
+    places["pages in a browser"] = Found(shown, leaks)
+    places["the line program"] = _run_lines(place, UNSEEN[: 2 * looked_at])
     return places
+
+
+def _run_lines(place: Place, texts: Iterable[str]) -> Found:
+    """Give the line program texts where it takes one, and a report of them to make."""
+    found = Found()
+    programs = [f"Create Report: {_vpp(0)}, 2025-09"]
+    for text in texts:
+        programs += [
+            f"Create VPP: {text}, 10",
+            f"Create Site: {_vpp(0)}, {_nmi(0)}, {text}",
+            f"Import Events: {text}.csv",
+            text,
+        ]
+    for program in programs:
+        out, said = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+        with MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
+            patch.setenv("VPP_PREFIX", place.settings.prefix)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(program.encode())))
+            instructions.main([])
+        out.flush()
+        for text in (out.buffer.getvalue().decode(), said.getvalue()):
+            shown, leaks = read_terminal(text)
+            found.texts += shown
+            found.leaks += leaks
+            if len(text) > 10_000 and program != programs[0]:
+                found.leaks.append(f"{len(text)} characters")
+    return found
+
+
+def upload_names() -> Found:
+    """Ask for an upload of each name: refused, or a command that a shell takes for just that."""
+    found = Found()
+    for text in (*TEXTS, *UNSEEN):
+        for name_of in (upload_key, lambda name: inbox_key(keys.REGISTRY_UPLOADS, name)):
+            try:
+                key = name_of(f"{text}.csv")
+            except Refused as problem:
+                found.texts += 1
+                found.leaks += _unseen(str(problem))
+                if len(str(problem)) > 1000:
+                    found.leaks.append(f"{problem}")
+            else:
+                found.leaks.append(f"{key} may be uploaded")
+    return found
 
 
 def _vpp(number: int) -> str:
@@ -277,9 +429,10 @@ def _nmi(number: int) -> str:
 
 _READERS: dict[str, Callable[[bytes], tuple[int, list[str]]]] = {
     "artifacts": lambda data: read_markdown(data.decode()),
-    "tables of artifacts": read_json,
+    "tables of artifacts": lambda data: read_terminal(data.decode()),
     "explanations": lambda data: read_markdown(data.decode()),
     "pages": lambda data: read_page(data.decode()),
+    "PDFs": read_pdf,
     "workbook": read_workbook,
     "payees": read_csv,
     "list of rejected rows": read_csv,
@@ -289,6 +442,7 @@ _READERS: dict[str, Callable[[bytes], tuple[int, list[str]]]] = {
 }
 _PLACES = {
     ("statements", "html"): "pages",
+    ("statements", "pdf"): "PDFs",
     ("results", "xlsx"): "workbook",
     ("results", "csv"): "payees",
     ("rejected", "csv"): "list of rejected rows",

@@ -148,7 +148,7 @@ def test_another_version_of_the_rule_is_a_cause() -> None:
         (Values(before=1.75, after=2.75), "1.75 -> 2.75 (+1.00)"),
         (Values(before=0.1, after=0.3), "0.10 -> 0.30 (+0.20)"),
         (Values(before=1234.5, after=-1234.56), "1,234.50 -> -1,234.56 (-2,469.06)"),
-        (Values(before=None, after=1.0), "none -> 1.0"),
+        (Values(before=None, after=1.0), "none -> 1.00"),
         (Values(before=2, after=3), "2 -> 3"),
         (Values(before="A", after=None), "A -> none"),
     ],

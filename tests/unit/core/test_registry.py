@@ -181,13 +181,16 @@ REFUSED: list[tuple[Json, str]] = [
     # What is not there.
     (
         site("6001000003", "VPP Three"),
-        "vpp: there is no VPP 'VPP Three'; make it with create-vpp first",
+        "vpp: there is no VPP 'VPP Three'; list-registry lists all, create-vpp makes one",
     ),
     (
         update_vpp("three", name="x"),
-        "vpp: there is no VPP 'three'; make it with create-vpp first",
+        "vpp: there is no VPP 'three'; list-registry lists all, create-vpp makes one",
     ),
-    (assign("6001000001", "three"), "vpp: there is no VPP 'three'; make it with create-vpp first"),
+    (
+        assign("6001000001", "three"),
+        "vpp: there is no VPP 'three'; list-registry lists all, create-vpp makes one",
+    ),
     (
         assign("6001000003", "test-vpp-one"),
         "nmi: there is no site 6001000003; make it with create-site first",
@@ -483,6 +486,39 @@ def test_a_battery_moves_by_being_removed_and_added() -> None:
         known.add(
             parse_change(battery("S1", "6001000002", effective_from="2025-09-21")), AT, "test"
         )
+
+
+def test_a_battery_that_is_gone_has_nothing_to_change() -> None:
+    known = registry(*BASE, remove("S1", effective_from="2025-09-12"))
+    known.add(
+        parse_change(update_battery("S1", capacity_kwh="9", effective_from="2025-09-11")),
+        AT,
+        "test",
+    )
+    with pytest.raises(Refused, match=r"not installed on 2025-09-12 or later, so there is nothing"):
+        known.add(
+            parse_change(update_battery("S1", capacity_kwh="9", effective_from="2025-09-12")),
+            AT,
+            "test",
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("one", "is test-vpp-one meant? "),
+        ("Test VPP Oné", "is test-vpp-one meant? "),
+        ("vpp", "is late-vpp or test-vpp-one meant? "),
+        ("Nobody", ""),
+        ("", ""),
+    ],
+)
+def test_who_misspells_a_vpp_is_told_which_may_be_meant(name: str, meant: str) -> None:
+    with pytest.raises(Refused) as refused:
+        registry(*BASE).vpp_id(name)
+    assert str(refused.value) == (
+        f"vpp: there is no VPP {name!r}; {meant}list-registry lists all, create-vpp makes one"
+    )
 
 
 def test_a_name_that_grows_in_small_letters_makes_no_long_id() -> None:

@@ -15,8 +15,8 @@ NO_ZONE = "there is no such time zone; name one like Australia/Brisbane"
         ("VPP_TIMEZONE", "Australia", NO_ZONE),
         ("VPP_TIMEZONE", "../etc/passwd", NO_ZONE),
         ("VPP_TIMEZONE", "", NO_ZONE),
-        ("VPP_PRESIGN_SECONDS", "0", "Input should be greater than or equal to 1"),
-        ("VPP_TASK_RUNNER", "spark", "Input should be 'threads', 'dask' or 'ray'"),
+        ("VPP_PRESIGN_SECONDS", "0", "must be 1 or more"),
+        ("VPP_TASK_RUNNER", "spark", "must be 'threads', 'dask' or 'ray'"),
     ],
 )
 def test_a_wrong_setting_is_named(

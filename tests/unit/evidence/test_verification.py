@@ -111,5 +111,5 @@ def test_what_was_lost_is_named(place: Place) -> None:
             place.store.delete(version.key)
     with pytest.raises(Refused, match=r"daily\.parquet is missing"):
         verify(place.store, MONTH, "one", 1)
-    with pytest.raises(Refused, match="revision 2 of one in 2025-09 is not published"):
+    with pytest.raises(Refused, match="one in 2025-09 has no revision 2; the last one is 1"):
         verify(place.store, MONTH, "one", 2)

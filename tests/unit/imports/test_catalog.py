@@ -53,3 +53,11 @@ def test_an_upload_goes_where_its_name_says(name: str, key: str) -> None:
 def test_what_would_not_be_read_is_not_uploaded(name: str) -> None:
     with pytest.raises(Refused, match=r" would not be read: names in [a-z-]+/ end in \.csv"):
         upload_key(name)
+
+
+def test_a_name_with_characters_that_are_not_shown_is_not_read(store: ObjectStore) -> None:
+    """It would move a terminal's cursor, or turn what stands beside it around."""
+    put(store, {"events/a\x1b[2J.csv": HEADER, "events/\u202eb.csv": HEADER, "prices/é.csv": "x"})
+    inbox = list_inbox(store)
+    assert [version.key for version in inbox.versions] == ["prices/é.csv"]
+    assert sorted(inbox.unread) == [r"events/\u202eb.csv", r"events/a\x1b[2J.csv"]

@@ -129,7 +129,7 @@ def test_a_file_is_recorded_whole_or_not_at_all(store: ObjectStore, settings: Se
     assert problems == [
         "line 3: effective_from: must be a day written as YYYY-MM-DD, like 2025-09-01 "
         "(given: 'yesterday')",
-        "line 5: vpp: there is no VPP 'Two'; make it with create-vpp first",
+        "line 5: vpp: there is no VPP 'Two'; list-registry lists all, create-vpp makes one",
         "line 6: nmi: '600100000I' is not an NMI: 10 letters (without I and O) and digits, "
         "or 11 with the check digit",
         "line 7: has 3 fields, but the header has 4",
@@ -304,7 +304,7 @@ def test_of_racing_writers_of_the_same_site_one_lands(
             outcomes.append(str(problem))
 
     race(*[write] * 6)
-    lost = "nmi: site 6001000001 exists already, today as a member of VPP one; "
+    lost = "line 1: nmi: site 6001000001 exists already, today as a member of VPP one; "
     assert Counter(outcome.startswith(lost) for outcome in outcomes) == {False: 1, True: 5}
     assert "recorded" in outcomes
     assert len(log_lines(store)) == 2
@@ -356,15 +356,15 @@ def test_an_upload_is_read_as_it_is(store: ObjectStore) -> None:
     with pytest.raises(Refused) as refused:
         read_upload(store, "registry/uploads/a")
     assert str(refused.value) == (
-        "key: there is no 'registry/uploads/a' in the bucket; request-registry-upload gives a link "
-        "to upload it with"
+        "key: there is no 'registry/uploads/a' in the bucket; request-registry-upload gives a "
+        "command to upload it with"
     )
 
 
 def test_an_upload_that_is_too_large_is_not_even_read(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_log, "_MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(registry_log, "MAX_UPLOAD_BYTES", 1 << 20)
     store.write("registry/uploads/a.csv", b"x" * (1 << 20))
     assert len(read_upload(store, "registry/uploads/a.csv")) == 1 << 20
     store.write("registry/uploads/a.csv", b"x" * ((1 << 20) + 1))

@@ -53,8 +53,14 @@ def test_parameters_become_what_their_types_say() -> None:
         ({"month": "2025-09-01"}, "month: must have at most 7 characters (given: '2025-09-01')"),
         ({"month": 7}, "month: must be text (given: 7)"),
         (
+            {"month": "x", "terms": [{"percentage": "much"}]},
+            "terms.0.percentage: must be a number (given: 'much')",
+        ),
+        ({"month": "x", "terms": "all"}, "terms: must be a list (given: 'all')"),
+        ({"month": "x", "terms": ["all"]}, "terms.0: must have fields with names (given: 'all')"),
+        (
             {"month": "x", "terms": [{"percentage": 101}]},
-            "terms.0.percentage: must be 100.0 or less (given: 101)",
+            "terms.0.percentage: must be 100 or less (given: 101)",
         ),
         (
             {"month": "x", "terms": [{"percentage": 1, "fee": 2}]},
@@ -76,7 +82,7 @@ def test_several_wrong_parameters_are_all_named() -> None:
     wrong: dict[str, Any] = {"month": 7, "terms": [{"percentage": -1}]}
     state = a_flow.fn(**wrong)
     assert state.message == (
-        "month: must be text (given: 7); terms.0.percentage: must be 0.0 or more (given: -1)"
+        "month: must be text (given: 7); terms.0.percentage: must be 0 or more (given: -1)"
     )
 
 

@@ -59,7 +59,7 @@ COUNTS = ImportCounts(
                 "imported": COUNTS.model_copy(update={"unread": ["events/a.xls"]}),
             },
             "2025-09: unchanged, 1 report, digest d, 2 rows rejected, 1 site with unassigned "
-            "events, 1 object not read because of the suffix: events/a.xls",
+            "events, 1 object not read because of the name: events/a.xls",
         ),
     ],
 )
@@ -122,7 +122,7 @@ def test_no_more_than_ten_are_named() -> None:
     assert unread_in_words([f"{number}.xls" for number in range(12)]).endswith(
         "8.xls, 9.xls, and 2 more"
     )
-    assert unread_in_words(["a.xls"]) == "1 object not read because of the suffix: a.xls"
+    assert unread_in_words(["a.xls"]) == "1 object not read because of the name: a.xls"
 
 
 def test_a_summary_does_not_grow_with_what_others_send(

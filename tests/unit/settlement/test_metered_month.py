@@ -1,6 +1,7 @@
 """A month with meter data, from S3 to report: what is refused, what is said, and why it changed."""
 
 import io
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +35,7 @@ REGISTRY: list[dict[str, Any]] = [
 
 
 def nem12(
-    days: range = range(1, 32),
+    days: Iterable[int] = range(1, 32),
     suffix: str = "B1",
     values: str = "1",
     quality: str = "A",
@@ -50,7 +51,7 @@ def nem12(
 
 
 def prices(
-    price: str = "100.00", days: range = range(1, 32), changed: str = "2026/04/01 12:00:00"
+    price: str = "100.00", days: Iterable[int] = range(1, 32), changed: str = "2026/04/01 12:00:00"
 ) -> str:
     """Write SA1's prices of days of March."""
     lines = ["I,TRADING,PRICE,3,SETTLEMENTDATE,REGIONID,RRP,LASTCHANGED"]
@@ -122,6 +123,10 @@ def test_a_missing_price_refuses_whatever_is_allowed(place: Place) -> None:
         "prices are missing for days with meter readings; upload AEMO's TRADINGPRICE or "
         "PRICE_AND_DEMAND for them: SA1 on 2026-03-31: all intervals"
     )
+    place.put_text("prices/a.csv", prices(days=[*range(1, 4), *range(7, 30)]))
+    assert refusal(place, allow_missing=True).endswith(
+        ": SA1 on 2026-03-04 to 2026-03-06, 2026-03-30 to 2026-03-31: all intervals"
+    )
 
 
 def test_missing_readings_refuse_above_the_limit_and_name_sites_and_days(place: Place) -> None:
@@ -134,6 +139,16 @@ def test_missing_readings_refuse_above_the_limit_and_name_sites_and_days(place: 
     )
     [report] = reports_of(place.settle("2026-03"))
     assert report.sites[NMI].intervals_missing == 144
+    # Who allows one thing has read of the other.
+    place.record(
+        [
+            {"change": "create-vpp", "name": "two", "revenue_percentage": "10"},
+            {"change": "create-site", "nmi": "2001000009", "vpp": "two", "address": "1 A St"},
+        ]
+    )
+    said = refusal(place)
+    assert "no event of two (1 site; nor was there any in 2026-02). Put the missing files" in said
+    assert "(events/). Also, of the intervals that a VPP's meters should have, at most 5%" in said
 
 
 def test_events_and_readings_on_a_day_refuse_until_the_site_says_which_count(place: Place) -> None:
