@@ -1,5 +1,5 @@
--- Days of the month on which a VPP (of $vpps) has sites and none of them has an event: one row per
--- VPP with any such day, with the list of its runs of days, oldest first.
+-- Days of the month on which a VPP (of $vpps) has sites and none of them has an event:
+-- one row per VPP with any such day, with the list of its runs of days, oldest first.
 with active as (
     select
         vpp,
