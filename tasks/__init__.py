@@ -28,6 +28,7 @@ The way of one event's cents, from the CSV to the report:
     settlement/rejected_rows.py what of it is rejected, and which events count in its place
     settlement/overlaps.py      does the event stand in another file, too?
     settlement/settlement.py    its sums of a day come back from S3, and then
+    settlement/registry_tables.py whose the sites are, and under which terms
     settlement/allocation.py    run through the rule, a statement a step:
         sql/events/month_events.sql           the sums of the month, meters' among them
         sql/events/valued_days.sql            whose they are, and with which sign (steps 1, 2)

@@ -66,10 +66,14 @@ class Place:
         inbox = self.import_new()
         return select_inputs(self.store, self.settings, Month.parse(month), inbox, moment)
 
-    def settle(self, month: str, as_of: datetime | None = None) -> Settlement:
+    def settle(
+        self, month: str, as_of: datetime | None = None, vpps: tuple[str, ...] = ()
+    ) -> Settlement:
         """Import and settle, whatever was rejected, is in two files or missing; publish nothing."""
         inputs = self.inputs(month, as_of)
-        request = SettlementRequest(inputs.as_of, 100, allow_shared_rows=True, allow_missing=True)
+        request = SettlementRequest(
+            inputs.as_of, 100, allow_shared_rows=True, allow_missing=True, vpps=vpps
+        )
         inputs.require_settleable(request)
         return settle(self.store, inputs, request)
 

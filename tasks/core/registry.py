@@ -81,6 +81,7 @@ class Registry:
         self.today = today
         self._timelines: dict[_Entity, dict[str, _Timeline]] = defaultdict(dict)
         self._vpp_by_name: dict[str, str] = {}
+        self._noted_names: dict[str, list[str]] = {}  # by VPP, those of _vpp_by_name
         self._changes: dict[int, Change] = {}  # by seq, without those that are withdrawn
         self._withdrawn: dict[int, int] = {}  # by seq, the seq of what withdrew it
         self._names_in: dict[Month, dict[str, set[str]]] = {}  # VPPs by name, made when asked for
@@ -231,10 +232,11 @@ class Registry:
     def _note_names(self, id: str) -> None:
         """Note a VPP's names; one that it will have is taken too, and already leads to it."""
         self._names_in.clear()
-        for name in [name for name, vpp in self._vpp_by_name.items() if vpp == id]:
-            del self._vpp_by_name[name]
-        for name in self._names(id):
-            self._vpp_by_name[name.casefold()] = id
+        for name in self._noted_names.pop(id, []):
+            if self._vpp_by_name.get(name) == id:
+                del self._vpp_by_name[name]
+        self._noted_names[id] = [name.casefold() for name in self._names(id)]
+        self._vpp_by_name |= dict.fromkeys(self._noted_names[id], id)
 
     def _names(self, vpp: str) -> list[str]:
         """Return a VPP's current name, and those that it will have."""

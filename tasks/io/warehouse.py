@@ -45,3 +45,15 @@ def frame(
 ) -> pl.DataFrame:
     """Run a query and return its rows as columns, without an object for any of them."""
     return pl.DataFrame(connection.sql(statement, params=parameters))
+
+
+def run_statement(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]
+) -> None:
+    """Run a statement with those of the parameters that it names."""
+    connection.execute(statement, parameters_of(statement, parameters))
+
+
+def parameters_of(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the parameters that a statement names."""
+    return {name: value for name, value in parameters.items() if f"${name}" in statement}

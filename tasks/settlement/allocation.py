@@ -6,7 +6,7 @@ that fail. Nothing is returned unless none of them returns a row.
 
     registry log -> spans -> vpp_days, memberships, meter_basis, meter_sites
     meter data   -> meter_daily (settlement/meter.py)
-    daily sums   -> month_events
+    daily sums   -> month_events, without those of elsewhere_sites
     all          -> valued_days (1, 2) -> site_days_revenue (2, 3) -> pools (3-5)
                  -> site_months (5, 6), vpp_months (7)
                  -> allotted (8) -> site_statements (9, 10) -> vpp_statements (10)
@@ -34,7 +34,7 @@ from tasks.core.money import Pool, Share, allot_cents, exact_amounts
 from tasks.core.month import Month
 from tasks.core.nmi import REGION_BLOCKS
 from tasks.core.request import WhatIf
-from tasks.io.warehouse import frame, rows, sql
+from tasks.io.warehouse import frame, parameters_of, rows, run_statement, sql
 from tasks.settlement.meter import (
     MeterInputs,
     add_unassigned_readings,
@@ -42,6 +42,7 @@ from tasks.settlement.meter import (
     require_one_basis,
     value_meter,
 )
+from tasks.settlement.registry_tables import build_registry, load_what_if
 
 FILES_SCHEMA: dict[str, PolarsDataType] = {
     "key": pl.String,
@@ -66,12 +67,6 @@ REJECTED_SCHEMA: dict[str, PolarsDataType] = {"nmi": pl.String, "rows": pl.Int64
 RULE_VERSION = 1
 _SITES_AT_ONCE = 50_000
 
-BUILD_REGISTRY = (
-    "registry/spans",
-    "registry/vpp_days",
-    "registry/memberships",
-    "registry/meter_basis",
-)
 BUILD_REVENUE = (
     "events/month_events",
     "events/valued_days",
@@ -148,10 +143,12 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
         "days_in_month": inputs.month.days,
         "daily": [str(path) for path in inputs.daily],
     }
-    _build(connection, BUILD_REGISTRY, parameters, folder)
-    parameters["vpps"] = vpp_ids(connection, inputs.vpps)
+    parameters["vpps"] = build_registry(connection, parameters, inputs.vpps)
     connection.execute(f"create view site_days as {sql('registry/site_days')}")
     _build_meter(connection, inputs.meter)
+    for table in ("elsewhere_sites", "elsewhere_events"):
+        statement = f"create temp table {table} as {sql(f'events/{table}')}"
+        run_statement(connection, statement, parameters)
     _build(connection, BUILD_REVENUE, parameters, folder)
     require_one_basis(connection)
     _require_computable(connection)
@@ -172,24 +169,6 @@ def _build(
             run_statement(
                 connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters
             )
-
-
-def vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[str]:
-    """Return the ids of VPPs in order, by id or name (none given: of all in the month).
-
-    Raises:
-        Refused: one is unknown.
-    """
-    existing = connection.execute(
-        "select vpp, max_by(name, day) from vpp_days group by vpp order by vpp"
-    ).fetchall()
-    ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
-    if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:
-        raise Refused(
-            f"vpps: there is no VPP {', '.join(map(repr, unknown))} in that month; there are: "
-            + (", ".join(vpp for vpp, _ in existing) or "none")
-        )
-    return sorted({ids[vpp.strip().casefold()] for vpp in vpps}) or [vpp for vpp, _ in existing]
 
 
 def _build_meter(connection: duckdb.DuckDBPyConnection, meter: MeterInputs) -> None:
@@ -223,7 +202,7 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
     failures = []
     for name in CHECKS:
         statement = sql(f"checks/{name}")
-        if failing := rows(connection, statement, _parameters_of(statement, parameters)):
+        if failing := rows(connection, statement, parameters_of(statement, parameters)):
             shown = "; ".join(
                 ", ".join(f"{column} {value}" for column, value in row.items())
                 for row in failing[:5]
@@ -242,17 +221,6 @@ def load(
     frame.write_parquet(path)
     connection.execute(
         f"create or replace table {table} as select * from read_parquet($path)", {"path": str(path)}
-    )
-
-
-def load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, ...]) -> None:
-    """Make the table `what_if`: one row per VPP with assumed terms in place of the registry's."""
-    names = list(WhatIf.model_fields)
-    terms = [assumed.model_dump(mode="json") for assumed in what_if]
-    connection.execute(
-        "create table what_if as select "
-        + ", ".join(f"unnest(${name}::varchar[]) as {name}" for name in names),
-        {name: [of_vpp[name] for of_vpp in terms] for name in names},
     )
 
 
@@ -357,14 +325,3 @@ def allotments(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> It
 def _whole(column: pl.Series) -> list[Any]:
     """Return a column's values; decimals as whole numbers of their last place."""
     return column.to_physical().to_list()
-
-
-def run_statement(
-    connection: duckdb.DuckDBPyConnection, statement: str, parameters: dict[str, Any]
-) -> None:
-    """Run a statement with those of the parameters that it names."""
-    connection.execute(statement, _parameters_of(statement, parameters))
-
-
-def _parameters_of(statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if f"${name}" in statement}

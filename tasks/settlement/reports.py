@@ -23,9 +23,10 @@ import polars as pl
 from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Days, Report, Settlement, SiteStatement
-from tasks.io.warehouse import frame, rows, sql
-from tasks.settlement.allocation import batches, vpp_ids
+from tasks.io.warehouse import frame, rows, run_statement, sql
+from tasks.settlement.allocation import batches
 from tasks.settlement.meter import ranges_of
+from tasks.settlement.registry_tables import vpp_ids
 
 _NO_SITES = b'\n  "sites": {},\n'
 _REVISION = b'\n    "revision": 1'
@@ -111,7 +112,8 @@ def reports_on(
     """
     wanted = vpp_ids(connection, vpps)
     for name in (*_RESTS_ON, "report/site_meters", "report/stand_in_prices"):
-        connection.execute(f"create or replace temp table {_table(name)} as {sql(name)}")
+        statement = f"create or replace temp table {_table(name)} as {sql(name)}"
+        run_statement(connection, statement, {"vpps": wanted})
     drafts = _Drafts()
     return [
         draft

@@ -125,7 +125,8 @@ def _facts(
     listed = rows(connection, sql("report/unassigned_listed"), {"most": _MOST_LISTED})
     [settled] = rows(
         connection,
-        "select coalesce(sum(events), 0) as events from valued_days where vpp is not null",
+        "select coalesce(sum(events), 0) + (select events from elsewhere_events) as events"
+        " from valued_days where vpp is not null",
     )
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()

@@ -62,8 +62,8 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(status, body)
 
     def _receive(self) -> tuple[Path, str]:
-        """Write the body to a file; return it and an ETag of its content."""
-        path, sha = self.folder / uuid.uuid4().hex, hashlib.sha1(usedforsecurity=False)
+        """Write the body to a file; return it and its ETag: the MD5 of its content."""
+        path, md5 = self.folder / uuid.uuid4().hex, hashlib.md5(usedforsecurity=False)
         with path.open("wb") as file:
             for size in self._sizes():
                 left = size
@@ -71,10 +71,10 @@ class Handler(BaseHTTPRequestHandler):
                     data = self.rfile.read(min(left, 1 << 20))
                     if not data:
                         raise ConnectionError("the client went away")
-                    sha.update(data)
+                    md5.update(data)
                     file.write(data)
                     left -= len(data)
-        return path, f'"{sha.hexdigest()}"'
+        return path, f'"{md5.hexdigest()}"'
 
     def _sizes(self) -> "Iterable[int]":
         if "x-amz-decoded-content-length" in self.headers:

@@ -1,12 +1,12 @@
 """Many sites: `python -m tests.bench.sites 100000 1000`, sites and VPPs (a hundredth of them).
 
 Three events a site in one file, a battery each. Each piece of work is done in a process of its own,
-without Prefect, against an embedded S3 that is a process too: import; settle and publish; the same
-again, unchanged; one site changed in the registry; and one VPP's month after that.
+without Prefect, against a small S3 server on files (`s3.py`) that is a process too: import; settle
+and publish; the same again, unchanged; one site changed in the registry; and one VPP's month after
+that.
 
 Says for each the seconds of its stages, of the clock and of the CPU, the peak of its memory, and
-what the S3 server had of it: requests, and its CPU. What it does for one request is 3 to 4 ms of
-Python on one core, which no other process can have.
+what the S3 server had of it: requests, and its CPU.
 """
 
 import json
@@ -119,7 +119,7 @@ def s3_server(home: str) -> Iterator[int]:
         sys.exit(f"{url} is taken; end what listens there first")
     os.environ |= up.environment(home, url)
     process = subprocess.Popen(
-        [up.BIN / "moto_server", "-H", "127.0.0.1", "-p", str(PORT)],
+        [sys.executable, "-m", "tests.bench.s3", str(PORT), f"{home}/s3"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -23,7 +23,7 @@ from tests.laws.portfolios import add_battery, change
 from tests.laws.reference import Event
 from tests.laws.test_explanation import check_report
 from tests.laws.test_meter import cut, deals, months_of_days, prices
-from tests.laws.test_settlement import expected, numbers, row, whole_path
+from tests.laws.test_settlement import check_each_alone, expected, numbers, row, whole_path
 from tests.through_s3 import Place, reports_of
 
 pytestmark = pytest.mark.usefixtures("s3_endpoint")
@@ -146,6 +146,7 @@ def test_every_cent_of_meter_data_is_the_references(case: Metered, places: list[
         vpp: expected(result) for vpp, result in wanted.vpps.items()
     }
     check_quality(case, meter, reports_of(settled))
+    check_each_alone(place, case.month)
 
 
 def check_quality(case: Metered, meter: meter_reference.Result, reports: list[Any]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.report import Report
+from tasks.core.run_record import SettlementFacts
 from tests.laws import reference
 from tests.laws.portfolios import CENT_TOO_MANY, Portfolio, portfolios
 from tests.laws.reference import Event
@@ -107,6 +108,34 @@ def check_money_is_conserved(said: dict[str, Any]) -> None:
     assert sum(site["site_revenue_before_fees"] for site in sites) == (
         totals["total_revenue"] - totals["vpp_ad_valorem_fee"] - totals.get("vpp_loss_absorbed", 0)
     )
+
+
+@settings(whole_path, max_examples=25)
+@given(portfolio=portfolios(), data=st.data())
+def test_a_vpp_alone_is_settled_as_it_is_among_all(
+    portfolio: Portfolio, data: st.DataObject
+) -> None:
+    place = Place()
+    place.record(portfolio.changes)
+    spoiled = data.draw(st.integers(0, min(2, len(portfolio.events))))
+    rows = [row(event) for event in portfolio.events]
+    place.put("all.csv", [*(f"{line}5x" for line in rows[:spoiled]), *rows[spoiled:]])
+    check_each_alone(place, portfolio.month)
+
+
+def check_each_alone(place: Place, month: str) -> None:
+    """Check that a VPP's report and the facts of the month are the same without the others."""
+    as_of = datetime.now(UTC)
+    whole = place.settle(month, as_of)
+    for report in whole.reports:
+        alone = place.settle(month, as_of, vpps=(report.vpp_id,))
+        assert [draft.to_bytes() for draft in alone.reports] == [report.to_bytes()]
+        assert of_month(alone.facts) == of_month(whole.facts)
+
+
+def of_month(facts: SettlementFacts) -> SettlementFacts:
+    """Return the facts without those of the VPPs that are reported on."""
+    return facts.model_copy(update={"missing": None, "missing_intervals": []})
 
 
 @whole_path

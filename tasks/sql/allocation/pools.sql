@@ -21,6 +21,7 @@ runs as (
         last_day,
         sum(capacity_kwh) as capacity_kwh
     from memberships
+    where vpp in (select unnest($vpps::varchar[]))
     group by vpp, first_day, last_day
 ),
 

@@ -1,5 +1,6 @@
 -- Every event of the month is settled for exactly one VPP, or its site has no VPP on
--- its day, or one that is not settled here (in $vpps).
+-- its day, or one that is not settled here (in $vpps). All but those of
+-- `elsewhere_sites`, which are of these.
 with counted as (
     select
         (select coalesce(sum(events), 0) from month_events) as imported,

@@ -1,5 +1,5 @@
--- Days of the month on which a VPP has sites and none of them has an event: one row per
--- VPP with any such day, with the list of its runs of days, oldest first.
+-- Days of the month on which a VPP (of $vpps) has sites and none of them has an event:
+-- one row per VPP with any such day, with the list of its runs of days, oldest first.
 with active as (
     select
         vpp,
@@ -16,6 +16,7 @@ member_runs as (
         first_day,
         last_day
     from memberships
+    where vpp in (select unnest($vpps::varchar[]))
 ),
 
 run_days as (

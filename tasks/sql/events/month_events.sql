@@ -4,7 +4,8 @@
 -- of objects with the same events only one. `corrections` are the events that count in
 -- the place of a rejected row, `repeats` those that stand elsewhere under the same
 -- EVENT_ID and are taken out again. Events of `meter_basis`, the sites and days whose
--- meter counts, do not.
+-- meter counts, do not. Those of `elsewhere_sites` are left out: by `not in`, for which
+-- DuckDB keeps these sites in memory; for an anti join it would keep the daily sums.
 -- value_sixth_cents: six times the worth in cents, 12 decimals, since the prices of a
 -- meter's intervals have thirds (meter/meter_daily). events: of a meter, intervals.
 with event_days as (
@@ -68,6 +69,7 @@ select
 from event_days
 anti join meter_basis
     on event_days.nmi = meter_basis.nmi and event_days.day = meter_basis.day
+where event_days.nmi not in (select nmi from elsewhere_sites)
 
 union all
 

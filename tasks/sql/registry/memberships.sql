@@ -1,5 +1,6 @@
 -- Who is a member of what: one row per site and run of days of the month in one VPP,
--- with the battery capacity (kWh) that is installed there on all of these days.
+-- with the battery capacity (kWh) that is installed there on all of these days; null in
+-- a VPP that is not settled (in $vpps).
 -- A site that changes nothing has one row, not one for each day: what is computed of
 -- them grows with the sites, not with the days.
 with places as (
@@ -71,10 +72,8 @@ runs as (
         vpp,
         nmi,
         first_day,
-        coalesce(
-            lead(first_day) over (partition by vpp, nmi, last_day order by first_day)
-            - 1,
-            last_day
+        least(
+            last_day, lead(first_day) over (partition by nmi order by first_day) - 1
         ) as last_day
     from starts
 ),
@@ -97,7 +96,10 @@ select
     runs.nmi,
     runs.first_day,
     runs.last_day,
-    coalesce(capacities.capacity_kwh, 0)::decimal(18, 6) as capacity_kwh
+    case
+        when runs.vpp in (select unnest($vpps::varchar[]))
+            then coalesce(capacities.capacity_kwh, 0)::decimal(18, 6)
+    end as capacity_kwh
 from runs
 left join capacities
     on runs.nmi = capacities.nmi and runs.first_day = capacities.first_day

@@ -1,127 +1,57 @@
--- The registry as it was known at $as_of, within the month: one row per entity,
--- attribute and span of days on which it had one value, with the change (seq) that said
--- so. Kinds: vpp, site, battery. A null value is said, not missing: a site of no VPP, a
--- battery at no site.
+-- The registry as it was known at $as_of, within the month, as far as one attribute
+-- says it: one row per entity and span of days on which it had one value, with the
+-- change (seq) that said so.
+-- $kind: vpp, site or battery; $id: the column that names one; $attribute: also the
+-- column that says it, in changes of the kinds in $said_by. $ids: of which entities
+-- (null: of all). A null value is said, not missing: a site of no VPP, a battery at no
+-- site.
 -- On each day the change with the greatest effective_from up to it counts; among equals
--- the last. What a withdrawal that was recorded by then names counts as never made.
-with recorded as (
+-- the last. What a withdrawal names (registry/withdrawn) counts as never made.
+-- An attribute at a time: to sort all that is said by kind, id and attribute costs
+-- three times as much.
+with changes as (
     select
+        columns($id) as id,
+        columns($attribute) as value,
         seq,
         change,
-        coalesce(effective_from, date '0001-01-01') as since,
-        vpp,
-        nmi,
-        serial,
-        name,
-        revenue_percentage,
-        daily_fee_aud,
-        charge_events,
-        negative_balances,
-        address,
-        manufacturer,
-        capacity_kwh,
-        region,
-        channels,
-        basis,
-        withdraws
+        coalesce(effective_from, date '0001-01-01') as since
     from read_parquet($changes)
-    where recorded_at <= $as_of and seq <= $last_seq
-),
-
-changes as (
-    select recorded.*
-    from recorded
-    anti join recorded as withdrawal
-        on recorded.seq = withdrawal.withdraws
-),
-
-facts as (
-    select
-        'vpp' as kind,
-        vpp as id,
-        seq,
-        since,
-        unnest([
-            { attribute: 'name', value: name },
-            { attribute: 'revenue_percentage', value: revenue_percentage },
-            { attribute: 'daily_fee_aud', value: daily_fee_aud },
-            { attribute: 'charge_events', value: charge_events },
-            { attribute: 'negative_balances', value: negative_balances }
-        ]) as fact
-    from changes
-    where change in ('create-vpp', 'update-vpp')
-    union all
-    select
-        'site' as kind,
-        nmi as id,
-        seq,
-        since,
-        unnest([
-            { attribute: 'address', value: address },
-            { attribute: 'region', value: region },
-            { attribute: 'channels', value: channels },
-            { attribute: 'basis', value: basis }
-        ]) as fact
-    from changes
-    where change in ('create-site', 'update-site')
-    union all
-    select
-        'site' as kind,
-        nmi as id,
-        seq,
-        since,
-        { attribute: 'vpp', value: vpp } as fact
-    from changes
-    where change in ('create-site', 'assign-site')
-    union all
-    select
-        'battery' as kind,
-        serial as id,
-        seq,
-        since,
-        { attribute: 'capacity_kwh', value: capacity_kwh } as fact
-    from changes
-    where change in ('add-battery', 'update-battery')
-    union all
-    select
-        'battery' as kind,
-        serial as id,
-        seq,
-        since,
-        { attribute: 'nmi', value: nmi } as fact
-    from changes
-    where change in ('add-battery', 'remove-battery')
+    where
+        change in (select unnest($said_by::varchar[]))
+        and recorded_at <= $as_of
+        and seq <= $last_seq
 ),
 
 said as (
     select
-        kind,
         id,
-        fact.attribute as attribute,
-        fact.value as value,
+        value,
         seq,
         since
-    from facts
-    where fact.value is not null or fact.attribute in ('vpp', 'nmi')
+    from changes
+    anti join withdrawn
+        on changes.seq = withdrawn.seq
+    where
+        (value is not null or change in ('assign-site', 'remove-battery'))
+        and ($ids::varchar[] is null or id in (select unnest($ids::varchar[])))
 ),
 
 lasting as (
     select
-        kind,
         id,
-        attribute,
         value,
         seq,
         since,
         lead(since, 1, date '9999-12-31')
-            over (partition by kind, id, attribute order by since, seq) as superseded
+            over (partition by id order by since, seq) as superseded
     from said
 )
 
 select
-    kind,
+    $kind as kind,
     id,
-    attribute,
+    $attribute as attribute,
     value,
     seq,
     greatest(since, $first_day) as first_day,

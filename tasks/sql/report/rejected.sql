@@ -2,14 +2,22 @@
 -- how many events and days of readings its sites have. `rejected` has the rows by NMI,
 -- as far as that can be read; a site that moved in the month counts for each of its
 -- VPPs.
-with days as (
+with affected as (
+    select distinct memberships.vpp
+    from memberships
+    inner join rejected
+        on memberships.nmi = rejected.nmi
+),
+
+days as (
     select
-        vpp,
-        nmi,
-        sum(events) filter (not is_metered) as events
+        valued_days.vpp,
+        valued_days.nmi,
+        sum(valued_days.events) filter (not valued_days.is_metered) as events
     from valued_days
-    where vpp is not null
-    group by vpp, nmi
+    semi join affected
+        on valued_days.vpp = affected.vpp
+    group by valued_days.vpp, valued_days.nmi
 ),
 
 readings as (
@@ -23,13 +31,6 @@ readings as (
             counted_readings.nmi = meter_sites.nmi
             and counted_readings.day = meter_sites.day
     group by meter_sites.vpp, meter_sites.nmi
-),
-
-affected as (
-    select distinct memberships.vpp
-    from memberships
-    inner join rejected
-        on memberships.nmi = rejected.nmi
 ),
 
 members as (

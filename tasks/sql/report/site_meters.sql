@@ -35,7 +35,10 @@ by_events as (
         vpp,
         nmi
     from valued_days
-    where vpp is not null and not is_metered
+    where
+        vpp is not null
+        and not is_metered
+        and nmi in (select nmi from meter_sites)
     group by vpp, nmi
     having sum(events) > 0
 )

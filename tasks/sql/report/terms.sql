@@ -1,5 +1,5 @@
--- The terms of each VPP in the month: one row per VPP, with the list of its runs of
--- days with the same terms, oldest first.
+-- The terms of each VPP (of $vpps) in the month: one row per VPP, with the list of its
+-- runs of days with the same terms, oldest first.
 with marked as (
     select
         *,
@@ -8,6 +8,7 @@ with marked as (
         lag(row(revenue_percentage, daily_fee_aud, charge_events, negative_balances))
             over (partition by vpp order by day) as terms_before
     from vpp_days
+    where vpp in (select unnest($vpps::varchar[]))
 ),
 
 numbered as (

@@ -31,7 +31,7 @@ from tasks.io.registry_log import (
 from tasks.io.registry_segments import Log, open_log, read_log
 from tests.unit.core.registries import battery, parsed, site, update_vpp, vpp
 from tests.unit.io.test_registry_log import append
-from tests.unit.sql.test_registry import TODAY, any_change, histories, recorded
+from tests.unit.settlement.test_registry_tables import TODAY, any_change, histories, recorded
 
 FULL_BYTES = 1000  # four changes or five
 AT = datetime(2025, 8, 30, tzinfo=UTC)

@@ -18,7 +18,7 @@ from tasks.core.month import Month
 from tasks.core.registry import Registry
 from tasks.io.registry_segments import to_columns
 from tasks.io.warehouse import rows, sql, warehouse
-from tasks.settlement.allocation import BUILD_REGISTRY, load_what_if, run_statement
+from tasks.settlement.registry_tables import build_registry, load_what_if
 
 ATTRIBUTES = {
     "vpp": ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances"),
@@ -51,14 +51,12 @@ class Database:
             "first_day": month.first_day,
             "last_day": month.last_day,
         }
-        self._connection.execute("drop table if exists what_if")
+        self._connection.execute("drop view if exists site_days")
+        for table in ("what_if", "withdrawn", "spans", "vpp_days", "memberships", "meter_basis"):
+            self._connection.execute(f"drop table if exists {table}")
         load_what_if(self._connection, ())
-        for name in BUILD_REGISTRY:
-            table = name.removeprefix("registry/")
-            run_statement(
-                self._connection, f"create or replace table {table} as {sql(name)}", parameters
-            )
-        self._connection.execute(f"create or replace view site_days as {sql('registry/site_days')}")
+        build_registry(self._connection, parameters, ())
+        self._connection.execute(f"create view site_days as {sql('registry/site_days')}")
 
     def rows(self, statement: str) -> list[Json]:
         return rows(self._connection, statement)
