@@ -130,6 +130,7 @@ def lose_network(endpoint: str, expected: Expected, seconds: float, as_flow: boo
         process = month.start(place.settings.prefix, network.url, Path(folder), as_flow)
         process.communicate(timeout=seconds + 600)
         result.runs, result.faults = 1, network.faults
+        result.expect(network.faults["gone"] > 0, "it ended before the network was gone")
         result.failed = int(process.returncode != 0)
         check_published(result, place.store, expected.first, process.returncode == 0)
         month.settle(place.store)

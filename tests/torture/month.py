@@ -98,6 +98,7 @@ def start(
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
     }
     return subprocess.Popen(
