@@ -334,5 +334,5 @@ def list_registry(day: Day = None, as_of: datetime | None = None) -> State[Any]:
     """
     store = open_store()
     moment = moment_of("as_of", as_of, store.settings.timezone)
-    rows, on, key = stages.list_registry(store, day_of("day", day), moment)
-    return registry_summary.end_with_list(store, rows, on, moment, key)
+    listed, on, key = stages.list_registry(store, day_of("day", day), moment)
+    return registry_summary.end_with_list(store, listed, on, moment, key)

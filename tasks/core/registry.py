@@ -173,21 +173,6 @@ class Registry:
         """Return the ids of all entities of a kind, in order."""
         return sorted(id for of, id in self._timelines if of == kind)
 
-    def values(self, kind: str, id: str, day: date) -> tuple[dict[str, Any], int] | None:
-        """Return an entity's attributes on a day, and the last change that any of them is from.
-
-        None where it starts later.
-        """
-        facts = {
-            attribute: fact
-            for attribute, timeline in self._timelines[kind, id].items()
-            if (fact := _in_force(timeline, day))
-        }
-        if not facts:
-            return None
-        values = {attribute: value for attribute, (_, _, value) in facts.items()}
-        return values, max(seq for _, seq, _ in facts.values())
-
     def _value(self, kind: str, id: str, attribute: str, day: date) -> Any:
         fact = _in_force(self._timelines[kind, id].get(attribute, []), day)
         return fact[2] if fact else None

@@ -22,10 +22,11 @@ from tasks.core.changes import Change, WithdrawChange, recorded_change
 from tasks.core.difference import RegistryChange
 from tasks.core.errors import LostRace, Refused
 from tasks.core.registry import LaterChange, Registry
-from tasks.core.registry_list import Row, rows_on, to_csv
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
+from tasks.io.registry_columns import list_on, to_csv
 from tasks.io.registry_segments import Log, open_log, read_log, segment_keys
+from tasks.io.workspace import workspace
 
 # AWS refuses signed requests at 15 minutes; ordinary clocks differ by less than a second.
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
@@ -277,13 +278,14 @@ def changes_between(store: ObjectStore, first: int, last: int) -> list[RegistryC
 
 def put_list(
     store: ObjectStore, settings: Settings, day: date | None, as_of: datetime | None
-) -> tuple[list[Row], date, str]:
-    """Write what holds on a day (None: today) as CSV; return its rows, the day, and its key."""
+) -> tuple[pl.DataFrame, date, str]:
+    """Write what holds on a day (None: today) as CSV; return the list, the day, and its key."""
     on = day or _today(datetime.now(UTC), settings)
-    rows = rows_on(read_registry(store, settings, as_of), on)
+    with open_log(store) as log, workspace("list") as folder:
+        listed = list_on(log.paths, folder, on, as_of)
     key = keys.registry_list(on, as_of)
-    store.write(key, to_csv(rows), "text/csv")
-    return rows, on, key
+    store.write(key, to_csv(listed), "text/csv")
+    return listed, on, key
 
 
 def _utc(moment: datetime) -> str:

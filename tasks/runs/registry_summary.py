@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -14,7 +14,6 @@ from prefect.states import Completed
 from tasks.core.change_fields import FIRST_DAY
 from tasks.core.changes import Change
 from tasks.core.month_record import MonthRecord
-from tasks.core.registry_list import Row
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import Recorded
 from tasks.runs.links import read_link
@@ -104,19 +103,20 @@ def _warning(recorded: Sequence[Recorded]) -> str:
 
 
 def end_with_list(
-    store: ObjectStore, rows: Sequence[Row], day: date, as_of: datetime | None, key: str
+    store: ObjectStore, listed: pl.DataFrame, day: date, as_of: datetime | None, key: str
 ) -> State[Any]:
     """End a run with the registry on a day, as a table and as a link to a CSV file."""
     url = read_link(store, key).url
-    counts = {kind: sum(row.kind == kind for row in rows) for kind in ("vpp", "site", "battery")}
+    of_kind = dict(listed["kind"].value_counts().iter_rows())
+    counts = {kind: of_kind.get(kind, 0) for kind in ("vpp", "site", "battery")}
     known = f", as it was known at {as_of.isoformat(timespec='seconds')}" if as_of else ""
     what = (
         f"VPPs: {counts['vpp']}, sites: {counts['site']}, batteries: {counts['battery']} "
         f"on {day}{known}."
     )
-    first = f" The first {_SHOWN_ROWS} of them are here." if len(rows) > _SHOWN_ROWS else ""
+    first = f" The first {_SHOWN_ROWS} of them are here." if listed.height > _SHOWN_ROWS else ""
     create_table_artifact(
-        [asdict(row) for row in rows[:_SHOWN_ROWS]],
+        listed.head(_SHOWN_ROWS).fill_null("").to_dicts(),
         key="registry",
         description=f"{what}{first} All of them as CSV: [{key}]({url})",
     )

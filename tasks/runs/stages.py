@@ -14,7 +14,6 @@ from tasks.core.changes import Change
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.core.month_record import MonthRecord
-from tasks.core.registry_list import Row
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord
 from tasks.core.words import count, reasons_in_words
@@ -318,8 +317,8 @@ def redate_changes(store: ObjectStore) -> list[Change]:
 @stage("list the registry")
 def list_registry(
     store: ObjectStore, day: date | None, as_of: datetime | None
-) -> tuple[list[Row], date, str]:
-    """Write the registry on a day as CSV; return its rows, the day, and its key."""
-    rows, on, key = registry_log.put_list(store, store.settings, day, as_of)
-    run_logger().info("%s in %s", count(len(rows), "row"), key)
-    return rows, on, key
+) -> tuple[pl.DataFrame, date, str]:
+    """Write the registry on a day as CSV; return the list, the day, and its key."""
+    listed, on, key = registry_log.put_list(store, store.settings, day, as_of)
+    run_logger().info("%s in %s", count(listed.height, "row"), key)
+    return listed, on, key

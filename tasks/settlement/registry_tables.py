@@ -13,22 +13,10 @@ from typing import Any
 
 import duckdb
 
-from tasks.core.changes import FIELDS
 from tasks.core.errors import Refused
 from tasks.core.request import WhatIf
+from tasks.io.registry_columns import METERS, TERMS, add_spans, create_spans
 from tasks.io.warehouse import run_statement, sql
-
-# Which attributes of an entity are read, and which changes say them.
-_TERMS = ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances")
-_METERS = ("region", "channels", "basis")
-_SAID_BY = {
-    **{("vpp", attribute): ("create-vpp", "update-vpp") for attribute in _TERMS},
-    ("site", "vpp"): ("create-site", "assign-site"),
-    **{("site", attribute): ("create-site", "update-site") for attribute in _METERS},
-    ("site", "address"): ("create-site", "update-site"),
-    ("battery", "capacity_kwh"): ("add-battery", "update-battery"),
-    ("battery", "nmi"): ("add-battery", "remove-battery"),
-}
 
 
 def build_registry(
@@ -55,38 +43,21 @@ def build_registry(
         run_statement(connection, statement, parameters)
         return [value for (value,) in connection.fetchall()]
 
-    def add_spans(kind: str, *attributes: str) -> None:
-        for attribute in attributes:
-            of_attribute = {
-                "kind": kind,
-                "id": FIELDS[kind],
-                "attribute": attribute,
-                "said_by": _SAID_BY[kind, attribute],
-            }
-            statement = f"insert into spans {sql('registry/spans')}"
-            run_statement(connection, statement, parameters | of_attribute)
-
     parameters = parameters | {"ids": None}
-    run_statement(
-        connection, f"create temp table withdrawn as {sql('registry/withdrawn')}", parameters
-    )
-    connection.execute(
-        "create table spans (kind varchar, id varchar, attribute varchar, value varchar,"
-        " seq bigint, first_day date, last_day date)"
-    )
-    add_spans("vpp", *_TERMS)
+    create_spans(connection, parameters)
+    add_spans(connection, parameters, "vpp", *TERMS)
     build("vpp_days")
     parameters["vpps"] = ids = vpp_ids(connection, vpps)
-    add_spans("site", "vpp", *_METERS)
+    add_spans(connection, parameters, "site", "vpp", *METERS)
     if vpps:
         parameters["ids"] = parameters["nmis"] = values_of(
             "select distinct id from spans where kind = 'site' and attribute = 'vpp'"
             " and value in (select unnest($vpps::varchar[]))"
         )
-    add_spans("site", "address")
+    add_spans(connection, parameters, "site", "address")
     if vpps:
         parameters["ids"] = values_of(sql("registry/batteries"))
-    add_spans("battery", "capacity_kwh", "nmi")
+    add_spans(connection, parameters, "battery", "capacity_kwh", "nmi")
     build("memberships")
     build("meter_basis")
     return ids

@@ -538,9 +538,14 @@ def test_how_a_sites_meter_counts_has_its_day() -> None:
             "effective_from": "2025-09-10",
         },
     )
-    on = [known.values("site", "6001000001", date(2025, month, 15)) for month in (8, 9)]
-    told = [(of[0].get("region"), of[0].get("channels"), of[0].get("basis")) for of in on if of]
-    assert told == [(None, None, None), ("QLD1", "all", "meter")]
+    on = [
+        tuple(
+            known._value("site", "6001000001", attribute, date(2025, month, 15))
+            for attribute in ("region", "channels", "basis")
+        )
+        for month in (8, 9)
+    ]
+    assert on == [(None, None, None), ("QLD1", "all", "meter")]
 
 
 # What holds later, whatever is recorded now.

@@ -337,16 +337,16 @@ def test_the_registry_is_listed_on_a_day_as_it_was_known(
         date(2025, 9, 1),
         "registry/lists/2025-09-01-as-of-20250830T010203Z.csv",
     )
-    assert [row.id for row in listed] == ["test-vpp-one", "6001000001", "S1", "S2"]
+    assert listed["id"].to_list() == ["test-vpp-one", "6001000001", "S1", "S2"]
     found = store.read(key)
     assert found is not None
     assert [line.split(b",")[1] for line in found[0].splitlines()[1:]] == [
-        row.id.encode() for row in listed
+        id.encode() for id in listed["id"]
     ]
     # Now, which is after both, and after the day on which the second site begins.
     listed, _, key = put_list(store, settings, date(2025, 9, 10), None)
     assert key == "registry/lists/2025-09-10.csv"
-    assert {"two", "6001000002"} <= {row.id for row in listed}
+    assert {"two", "6001000002"} <= set(listed["id"])
     assert len(log_lines(store)) == len(BASE) + 1
 
 
