@@ -34,7 +34,7 @@ _MONTHS = (
 # word is one.
 _MARKDOWN = re.compile(r"[\\`*|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
-_HTML = {"&": "&amp;", "<": "&lt;"}
+_DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -54,8 +54,7 @@ def escape_markdown(text: str) -> str:
     It stays on its line and in its cell, and is no link, no HTML and no code.
     """
     line = without_directions(" ".join(text.split()))
-    escaped = "".join(_HTML.get(character, character) for character in line)
-    return _MARKDOWN.sub(r"\\\g<0>", escaped)
+    return _MARKDOWN.sub(r"\\\g<0>", line.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def escape_typst(text: str) -> str:
@@ -125,5 +124,6 @@ def without_directions(text: str) -> str:
     Marks that turn the direction of writing are left out, since nothing there keeps them in; and so
     are control characters.
     """
-    marks = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
-    return "".join(c for c in text if ord(c) not in marks and (c.isprintable() or c == " "))
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c for c in text if ord(c) not in _DIRECTIONS and (c.isprintable() or c == " "))
