@@ -1,7 +1,6 @@
 """One real S3 server for all tests, and an empty place in it for each."""
 
 from collections.abc import Generator, Iterator
-from uuid import uuid4
 
 import pytest
 from moto import backends
@@ -9,6 +8,7 @@ from moto import backends
 from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
+from tests.through_s3 import empty_place
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +42,7 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def settings(s3_endpoint: str) -> Settings:
-    return Settings(prefix=f"{uuid4().hex}/")
+    return empty_place()
 
 
 @pytest.fixture

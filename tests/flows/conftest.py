@@ -96,7 +96,7 @@ def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
 def place(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Give an empty place on S3, which is also where flows look."""
     place = Place()
-    monkeypatch.setenv("VPP_PREFIX", place.settings.prefix)
+    place.point_at(monkeypatch)
     yield place
     place.store.client.close()
 
