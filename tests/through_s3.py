@@ -56,10 +56,15 @@ class Place:
         self.settings = settings or empty_place()
         self.store = ObjectStore(self.settings)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what lets a process look here."""
+        return {"VPP_BUCKET": self.settings.bucket, "VPP_PREFIX": self.settings.prefix}
+
     def point_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let flows look here."""
-        monkeypatch.setenv("VPP_BUCKET", self.settings.bucket)
-        monkeypatch.setenv("VPP_PREFIX", self.settings.prefix)
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
 
     def record(self, changes: Iterable[dict[str, Any]], now: datetime | None = None) -> None:
         """Append changes to the registry, as one step."""

@@ -35,7 +35,8 @@ _MONTHS = (
 _MARKDOWN = re.compile(r"[\\`*|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 _DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# How a text begins that a spreadsheet may run, also behind what it does not show. For Polars too.
+FORMULA = r"^[\s\x00-\x1f\x7f-\xa0]*[=+@-]"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -64,7 +65,7 @@ def escape_typst(text: str) -> str:
 
 def escape_formula(text: str) -> str:
     """Write a text so that no spreadsheet takes it for a formula: with an apostrophe before it."""
-    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(("\t", "\r", "\n")) or re.match(FORMULA, text) else text
 
 
 def aud(amount: Decimal | float | None) -> str:
