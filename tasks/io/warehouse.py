@@ -26,7 +26,7 @@ def warehouse(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     It has the macro `counted_days` (sql/events/counted_days) and nothing else.
     """
     connection = duckdb.connect(
-        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "512MB"}
+        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "1GB"}
     )
     try:
         connection.execute(sql("events/counted_days"))
