@@ -1,9 +1,13 @@
 """The whole path without Prefect, for tests: registry and files on S3 in, reports on S3 out."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+
+import httpx
+import pytest
 
 from flows.story import import_new_files
 from tasks.core import keys
@@ -35,12 +39,32 @@ def reports_of(settlement: Settlement) -> list[Report]:
     return reports
 
 
-class Place:
-    """An empty place on the S3 server that the environment points at."""
+def empty_place() -> Settings:
+    """Make a bucket on the S3 server that the environment points at.
 
-    def __init__(self) -> None:
-        self.settings = Settings(prefix=f"{uuid4().hex}/")
+    The server looks through all of a bucket's keys for each listing, so each test has its own.
+    """
+    settings = Settings(bucket=uuid4().hex, prefix="test/")
+    httpx.put(f"{os.environ['AWS_ENDPOINT_URL_S3']}/{settings.bucket}").raise_for_status()
+    return settings
+
+
+class Place:
+    """A place on the S3 server that the environment points at; an empty one, unless named."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or empty_place()
         self.store = ObjectStore(self.settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what lets a process look here."""
+        return {"VPP_BUCKET": self.settings.bucket, "VPP_PREFIX": self.settings.prefix}
+
+    def point_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let flows look here."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
 
     def record(self, changes: Iterable[dict[str, Any]], now: datetime | None = None) -> None:
         """Append changes to the registry, as one step."""

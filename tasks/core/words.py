@@ -34,8 +34,9 @@ _MONTHS = (
 # word is one.
 _MARKDOWN = re.compile(r"[\\`*|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
-_HTML = {"&": "&amp;", "<": "&lt;"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+# How a text begins that a spreadsheet may run, also behind what it does not show. For Polars too.
+FORMULA = r"^[\s\x00-\x1f\x7f-\xa0]*[=+@-]"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -54,8 +55,7 @@ def escape_markdown(text: str) -> str:
     It stays on its line and in its cell, and is no link, no HTML and no code.
     """
     line = without_directions(" ".join(text.split()))
-    escaped = "".join(_HTML.get(character, character) for character in line)
-    return _MARKDOWN.sub(r"\\\g<0>", escaped)
+    return _MARKDOWN.sub(r"\\\g<0>", line.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def escape_typst(text: str) -> str:
@@ -65,7 +65,7 @@ def escape_typst(text: str) -> str:
 
 def escape_formula(text: str) -> str:
     """Write a text so that no spreadsheet takes it for a formula: with an apostrophe before it."""
-    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(("\t", "\r", "\n")) or re.match(FORMULA, text) else text
 
 
 def aud(amount: Decimal | float | None) -> str:
@@ -125,5 +125,6 @@ def without_directions(text: str) -> str:
     Marks that turn the direction of writing are left out, since nothing there keeps them in; and so
     are control characters.
     """
-    marks = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
-    return "".join(c for c in text if ord(c) not in marks and (c.isprintable() or c == " "))
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c for c in text if ord(c) not in _DIRECTIONS and (c.isprintable() or c == " "))

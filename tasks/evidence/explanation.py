@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -47,21 +48,28 @@ from tasks.settlement.meter import reading_paths
 
 _SHOWN_EVENTS = 200
 _MOST_PLACES = 40
+_WIDE = Context(prec=200)
 
 
 def exact(amount: Fraction) -> str:
     """Write a number without loss: as a plain decimal where it is one, else as a fraction."""
-    for places in range(_MOST_PLACES):
-        if 10**places % amount.denominator == 0:
-            digits = Decimal(amount.numerator * 10**places // amount.denominator)
-            return format(digits.scaleb(-places, Context(prec=200)), "f")
-    return str(amount)
+    places = _places(amount.denominator)
+    if places is None:
+        return str(amount)
+    digits = Decimal(amount.numerator * 10**places // amount.denominator)
+    return format(digits.scaleb(-places, _WIDE), "f")
+
+
+@lru_cache(maxsize=1024)
+def _places(denominator: int) -> int | None:
+    """Return how many decimals a number with this denominator has, if it ends."""
+    return next((n for n in range(_MOST_PLACES) if 10**n % denominator == 0), None)
 
 
 def shown(amount: Fraction, places: int = 4) -> str:
     """Write a number for display, rounded; sums are not made of what is shown."""
     scaled = Decimal(round(amount * 10**places))
-    return format(scaled.scaleb(-places, Context(prec=200)), ",f")
+    return format(scaled.scaleb(-places, _WIDE), ",f")
 
 
 # JSON has it as text: "401.25", or "2500/3" where the pool was split by thirds.

@@ -16,9 +16,22 @@ from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
+from polars._typing import PolarsDataType
 
 from tasks.io.warehouse import sql, warehouse
 
+DAILY_SCHEMA: dict[str, PolarsDataType] = {
+    "source": pl.Int32,
+    "nmi": pl.String,
+    "day": pl.Date,
+    "is_discharge": pl.Boolean,
+    "is_negative_tariff": pl.Boolean,
+    "events": pl.Int64,
+    "energy_kwh": pl.Decimal(38, 6),
+    "value_cents": pl.Decimal(38, 12),
+    "first_second": pl.Int32,
+    "last_second": pl.Int32,
+}
 _MOST_ADDED = 1 << 20  # rows between two merges
 _MOST_SUMS = 4 << 20  # in memory: 300 MB; beyond, they go to a file
 

@@ -61,20 +61,18 @@ def add_spans(
         connection: has the tables of `create_spans`.
         parameters: those of `create_spans`, and `first_day`, `last_day`, `ids`.
         kind: 'vpp', 'site' or 'battery'.
-        attributes: which.
+        attributes: which, all said by the same changes.
     """
-    for attribute in attributes:
-        of_attribute = {
-            "kind": kind,
-            "id": FIELDS[kind],
-            "attribute": attribute,
-            "said_by": _SAID_BY[kind, attribute],
-        }
-        run_statement(
-            connection,
-            f"insert into spans {sql('registry/spans')}",
-            {**parameters, **of_attribute},
-        )
+    [said_by] = {_SAID_BY[kind, attribute] for attribute in attributes}
+    of_attributes = {
+        "kind": kind,
+        "id": FIELDS[kind],
+        "attributes": list(attributes),
+        "said_by": said_by,
+    }
+    run_statement(
+        connection, f"insert into spans {sql('registry/spans')}", {**parameters, **of_attributes}
+    )
 
 
 def list_on(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -76,6 +76,15 @@ def to_columns(lines: Path, columns: Path) -> None:
         except (duckdb.InvalidInputException, duckdb.ConversionException) as problem:
             said = str(problem).splitlines()[0]
             raise Refused(f"the registry's log has a line that is no change: {said}") from None
+
+
+@lru_cache(maxsize=4)
+def _columns_of(lines: bytes) -> bytes:
+    """Return the columns of few lines; a run reads the log's end more than once."""
+    with workspace("columns") as folder:
+        (folder / "lines").write_bytes(lines)
+        to_columns(folder / "lines", folder / "columns")
+        return (folder / "columns").read_bytes()
 
 
 class Log:
@@ -137,8 +146,7 @@ class Log:
             Refused: there is a gap.
         """
         if not self._segments:
-            (self._folder / "none.jsonl").touch()
-            to_columns(self._folder / "none.jsonl", self._folder / "none.parquet")
+            (self._folder / "none.parquet").write_bytes(_columns_of(b""))
             return [self._folder / "none.parquet"]
         expected = 1
         for segment in self._segments:
@@ -199,10 +207,13 @@ class Log:
 
     def _make_twin(self, segment: _Segment, path: Path) -> None:
         """Make the columns of a segment from its lines; those of a full one are put on S3."""
+        if self._segments[-1] is segment and self._end:
+            path.write_bytes(_columns_of(self._end))
+            self._lines_sha256[segment.first_seq] = sha256(self._end).hexdigest()
+            return
         lines, digest = path.with_suffix(".jsonl"), sha256()
         with lines.open("wb") as file:
-            whole = self._segments[-1] is segment and self._end
-            for part in [self._end] if whole else self._store.stream(segment.key, segment.etag):
+            for part in self._store.stream(segment.key, segment.etag):
                 file.write(part)
                 digest.update(part)
         to_columns(lines, path)

@@ -21,11 +21,15 @@ def sql(name: str) -> str:
 
 @contextmanager
 def warehouse(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty in-memory database that spills to the folder when it needs more than memory."""
+    """Open an empty in-memory database that spills to the folder when it needs more than memory.
+
+    It has the macro `counted_days` (sql/events/counted_days) and nothing else.
+    """
     connection = duckdb.connect(
-        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "512MB"}
+        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "1GB"}
     )
     try:
+        connection.execute(sql("events/counted_days"))
         yield connection
     finally:
         connection.close()

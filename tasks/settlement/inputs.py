@@ -58,11 +58,11 @@ class MonthInputs:
 
     `files` has the catalog's rows of the event files that count, with `events` and `rejected_rows`
     of the month, `meter_files` those of the meter files in the same way, and `price_files` those of
-    the price files, unless there is no meter data. `last_month` has import_id and source of the
-    event files with events of the month before. `meter_rejected` has the month's rejected 300 rows
-    (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected row
-    (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected (LIST_SCHEMA);
-    `is_listed` says whether they are in `rejected/`.
+    the price files, unless there is no meter data. `last_month` has key, import_id and source of
+    the event files with events of the month before. `meter_rejected` has the month's rejected 300
+    rows (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected
+    row (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected
+    (LIST_SCHEMA); `is_listed` says whether they are in `rejected/`.
     `registry_seq` is how many changes of the registry were recorded by `as_of`, `registry_digest`
     that of these.
     """
@@ -243,7 +243,9 @@ def select_inputs(
         files=_with_counts(files, month, rejected),
         meter_files=_with_counts(meter_files, month, meter_rejected),
         price_files=price_files.with_columns(rejected_rows=pl.lit(0, pl.Int64)),
-        last_month=distinct.filter(_has_events(month.previous)).select("import_id", "source"),
+        last_month=distinct.filter(_has_events(month.previous)).select(
+            "key", "import_id", "source"
+        ),
         corrections=corrections,
         rejected=rejected,
         is_listed=not isinstance(store, ScratchStore),

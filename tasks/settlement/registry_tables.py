@@ -48,7 +48,8 @@ def build_registry(
     add_spans(connection, parameters, "vpp", *TERMS)
     build("vpp_days")
     parameters["vpps"] = ids = vpp_ids(connection, vpps)
-    add_spans(connection, parameters, "site", "vpp", *METERS)
+    add_spans(connection, parameters, "site", "vpp")
+    add_spans(connection, parameters, "site", *METERS)
     if vpps:
         parameters["ids"] = parameters["nmis"] = values_of(
             "select distinct id from spans where kind = 'site' and attribute = 'vpp'"
@@ -57,7 +58,8 @@ def build_registry(
     add_spans(connection, parameters, "site", "address")
     if vpps:
         parameters["ids"] = values_of(sql("registry/batteries"))
-    add_spans(connection, parameters, "battery", "capacity_kwh", "nmi")
+    add_spans(connection, parameters, "battery", "capacity_kwh")
+    add_spans(connection, parameters, "battery", "nmi")
     build("memberships")
     build("meter_basis")
     return ids

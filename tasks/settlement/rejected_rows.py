@@ -17,6 +17,7 @@ from polars._typing import PolarsDataType
 from tasks.core import keys
 from tasks.core.errors import ChangedMeanwhile
 from tasks.core.month import Month
+from tasks.core.words import FORMULA
 from tasks.imports.event_rows import NO_EVENTS, REASONS
 from tasks.imports.rejected import REJECTED_SCHEMA
 from tasks.imports.spool import COLUMNS, REJECTED_ID
@@ -90,7 +91,7 @@ def list_rejected_rows(
 def _as_text(name: str) -> pl.Expr:
     """Return a column in which no spreadsheet finds a formula; numbers stay as they are."""
     text = pl.col(name)
-    is_formula = text.str.contains(r"^\s*[=+@-]") & ~text.str.contains(r"^[+-]?[0-9.]+$")
+    is_formula = text.str.contains(FORMULA) & ~text.str.contains(r"^[+-]?[0-9.]+$")
     return pl.when(is_formula).then(pl.lit("'") + text).otherwise(text)
 
 

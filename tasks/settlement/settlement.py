@@ -30,6 +30,7 @@ from tasks.core.run_record import (
     SettlementFacts,
     UnassignedSite,
 )
+from tasks.imports.daily_sums import DAILY_SCHEMA
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_segments import open_log
 from tasks.io.warehouse import rows, sql, warehouse
@@ -269,18 +270,5 @@ def _bring_daily(store: ObjectStore, files: pl.DataFrame, folder: Path) -> list[
     store.download([keys.import_part(import_id, "daily.parquet") for import_id in imports], paths)
     if not paths:
         paths = [folder / "none.parquet"]
-        pl.DataFrame(
-            schema={
-                "source": pl.Int32,
-                "nmi": pl.String,
-                "day": pl.Date,
-                "is_discharge": pl.Boolean,
-                "is_negative_tariff": pl.Boolean,
-                "events": pl.Int64,
-                "energy_kwh": pl.Decimal(38, 6),
-                "value_cents": pl.Decimal(38, 12),
-                "first_second": pl.Int32,
-                "last_second": pl.Int32,
-            }
-        ).write_parquet(paths[0])
+        pl.DataFrame(schema=DAILY_SCHEMA).write_parquet(paths[0])
     return paths

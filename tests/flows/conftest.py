@@ -19,6 +19,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from flows.commands.up import DATABASE
 from tests.flows.failing_s3 import FailingS3
 from tests.through_s3 import Place
 
@@ -47,6 +48,8 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PREFECT_HOME": str(prefect_home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # In memory, as in `make up`: on a file, its own services lock runs out for a minute.
+        "PREFECT_API_DATABASE_CONNECTION_URL": DATABASE,
     }
     with (
         log.open("wb") as output,
@@ -93,7 +96,7 @@ def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
 def place(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Give an empty place on S3, which is also where flows look."""
     place = Place()
-    monkeypatch.setenv("VPP_PREFIX", place.settings.prefix)
+    place.point_at(monkeypatch)
     yield place
     place.store.client.close()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
+import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -20,9 +21,11 @@ WITHIN_SECONDS = 120
 
 
 def eventually(look: Callable[[], list[T]], is_there: Callable[[list[T]], bool]) -> list[T]:
-    """Look again and again until it is there; return what was found last."""
+    """Look again and again until it is there; return what was found."""
     deadline = time.monotonic() + WITHIN_SECONDS
-    while not is_there(found := look()) and time.monotonic() < deadline:
+    while not is_there(found := look()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {WITHIN_SECONDS} seconds; last there was {found}")
         time.sleep(0.2)
     return found
 

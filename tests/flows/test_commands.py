@@ -234,8 +234,8 @@ def test_the_line_program_says_it_like_history(forbidding_s3: str) -> None:
 
 
 def test_history_of_what_is_not_there(s3_endpoint: str, place: Place) -> None:
-    here = {**KEYS, "AWS_ENDPOINT_URL_S3": s3_endpoint}
-    status, _, error = call("history", **here, VPP_BUCKET="no-such-bucket")
+    here = {**KEYS, "AWS_ENDPOINT_URL_S3": s3_endpoint, "VPP_BUCKET": place.settings.bucket}
+    status, _, error = call("history", **{**here, "VPP_BUCKET": "no-such-bucket"})
     assert (status, error.split(";")[0]) == (1, "there is no bucket 'no-such-bucket'")
     assert call("history", "2025-9", **here)[2].startswith("month: '2025-9' is not a month")
     status, output, _ = call("history", **here, VPP_PREFIX=place.settings.prefix)

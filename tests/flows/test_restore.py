@@ -18,7 +18,7 @@ def test_a_copy_of_everything_settles_as_unchanged_and_verifies(
     restored = Place()
     for key in place.objects():
         restored.store.write(key, bytes_at(place, key))
-    monkeypatch.setenv("VPP_PREFIX", restored.settings.prefix)
+    restored.point_at(monkeypatch)
     settled = run(settle_month, "2025-09")
     assert (settled["outcome"], settled["digest"]) == ("unchanged", published["digest"])
     assert "same bytes" in run(verify_report, "test-vpp-one", "2025-09")

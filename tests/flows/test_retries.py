@@ -142,7 +142,7 @@ def test_missing_rights_are_not_tried_again(
     proxy.answer(r"PUT .*/r1.json", 403, times=10_000)
     state = end(settle_month, "2025-09")
     assert state.name == "Refused"
-    assert "does not permit s3:PutObject on vpp-settlement/" in str(state.message)
+    assert f"does not permit s3:PutObject on {place.settings.bucket}/" in str(state.message)
     assert state.state_details.flow_run_id is not None
     [publish] = task_runs(client, state.state_details.flow_run_id, "publish 2025-09")
     assert publish.run_count == 1

@@ -14,7 +14,7 @@ from tests.through_s3 import Place
 def settled(place: Place, runner: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Settle the demo's August on a task runner; return all that came of it, with ETags."""
     monkeypatch.setenv("VPP_TASK_RUNNER", runner)
-    monkeypatch.setenv("VPP_PREFIX", place.settings.prefix)
+    place.point_at(monkeypatch)
     data = ROOT / "data" / "demo"
     for path in sorted((data / "events" / "2025-08").glob("*.csv")):
         place.store.upload(path, f"events/{path.name}")

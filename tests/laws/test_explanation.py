@@ -83,8 +83,9 @@ def check_report(place: Place, month: str, vpp: str) -> list[Explained]:
     assert [one.explanation.nmi for one in all_explained] == nmis
     check_together([one.explanation for one in all_explained])
     for case in (one.explanation for one in all_explained):
-        check_alone(json.loads(case.model_dump_json()), Month.parse(month))
-        assert Explanation.model_validate_json(case.model_dump_json()) == case
+        text = case.model_dump_json()
+        check_alone(json.loads(text), Month.parse(month))
+        assert Explanation.model_validate_json(text) == case
         assert case.nmi.encode() in explanation_in_words(case)
         site = report.sites[case.nmi]
         assert case.before_fees_cents == Fraction(str(site.site_revenue_before_fees)) * 100

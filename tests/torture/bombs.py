@@ -202,8 +202,7 @@ def _import(bomb: Bomb) -> Imported:
     started = monotonic()
     process = subprocess.run(
         [sys.executable, "-m", "tests.torture.bombs"],
-        env=os.environ
-        | {"VPP_PREFIX": place.settings.prefix, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {**place.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=600,

@@ -127,7 +127,7 @@ def lose_network(endpoint: str, expected: Expected, seconds: float, as_flow: boo
                 Timer(seconds, lambda: setattr(network, "is_gone", False)).start()
 
         network.at = go
-        process = month.start(place.settings.prefix, network.url, Path(folder), as_flow)
+        process = month.start(place, network.url, Path(folder), as_flow)
         process.communicate(timeout=seconds + 600)
         result.runs, result.faults = 1, network.faults
         result.expect(network.faults["gone"] > 0, "it ended before the network was gone")
@@ -189,7 +189,7 @@ def _kill(endpoint: str, expected: Expected, name: str, moment: Kill) -> Result:
     with _IN_TURN:
         place = _place_to_settle(moment.is_second)
     with TemporaryDirectory(dir=_TEMPORARY) as folder, Network(endpoint) as network:
-        process = month.start(place.settings.prefix, network.url, Path(folder))
+        process = month.start(place, network.url, Path(folder))
 
         def end(number: int, request: str, is_done: bool) -> None:
             if number == moment.request and is_done == moment.is_after:
@@ -245,9 +245,7 @@ def race_settlements(endpoint: str, expected: Expected, races: int, processes: i
         place = _place_to_settle(is_second=bool(number % 2))
         wanted = expected.second if number % 2 else expected.first
         with TemporaryDirectory() as folder:
-            started = [
-                month.start(place.settings.prefix, endpoint, Path(folder)) for _ in range(processes)
-            ]
+            started = [month.start(place, endpoint, Path(folder)) for _ in range(processes)]
             said = [process.communicate(timeout=300) for process in started]
             result.runs += processes
             result.failed += sum(process.returncode != 0 for process in started)

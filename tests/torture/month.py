@@ -85,14 +85,14 @@ def settle(store: ObjectStore) -> SettledRunRecord:
 
 
 def start(
-    prefix: str, endpoint: str, folder: Path, as_flow: bool = False
+    place: Place, endpoint: str, folder: Path, as_flow: bool = False
 ) -> "subprocess.Popen[str]":
     """Start a settlement in a process of its own, which has its temporary files in a folder.
 
     As the flow it has a Prefect server of its own there.
     """
     environment = {
-        "VPP_PREFIX": prefix,
+        **place.environment,
         "AWS_ENDPOINT_URL_S3": endpoint,
         "TMPDIR": str(folder),
         "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -389,7 +389,7 @@ def _run_lines(place: Place, texts: Iterable[str]) -> Found:
     for program in programs:
         out, said = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
         with MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
-            patch.setenv("VPP_PREFIX", place.settings.prefix)
+            place.point_at(patch)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(program.encode())))
             instructions.main([])
         out.flush()

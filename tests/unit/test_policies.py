@@ -84,8 +84,7 @@ class Iam:
 
     def place(self, policy: Policy) -> tuple[Place, set[Call]]:
         """Return the bucket as a user with this policy has it, and what it is used for so far."""
-        place, calls = Place(), set[Call]()
-        place.settings = Settings(bucket=BUCKET)
+        place, calls = Place(Settings(bucket=BUCKET)), set[Call]()
         place.store = ObjectStore(
             place.settings,
             endpoint_url=self.endpoint,

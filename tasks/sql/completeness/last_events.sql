@@ -6,12 +6,6 @@ select
     daily.nmi,
     sum(daily.events)::bigint as events,
     max(daily.day) as last_day
-from read_parquet($daily, filename = true) as daily
-inner join last_files
-    on
-        parse_filename(daily.filename, true) = last_files.import_id
-        and daily.source = last_files.source
-where
-    daily.day between $first_day and $last_day
-    and daily.nmi in (select nmi from silent_sites)
+from counted_days($daily, 'last_files', $first_day, $last_day) as daily
+where daily.nmi in (select nmi from silent_sites)
 group by daily.nmi

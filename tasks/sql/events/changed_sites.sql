@@ -2,38 +2,16 @@
 -- The schemas `before` and `after` have `inputs`: these files as they were and are.
 with daily as (
     select
-        -1 as side,
-        daily.nmi,
-        daily.day,
-        daily.is_discharge,
-        daily.is_negative_tariff,
-        daily.events,
-        daily.energy_kwh,
-        daily.value_cents
-    from read_parquet($before, filename = true) as daily
-    inner join before.inputs as inputs
-        on
-            parse_filename(daily.filename, true) = inputs.import_id
-            and daily.source = inputs.source
-    where daily.day between $first_day and $last_day
+        *,
+        -1 as side
+    from counted_days($before, 'before.inputs', $first_day, $last_day)
 
     union all
 
     select
-        1 as side,
-        daily.nmi,
-        daily.day,
-        daily.is_discharge,
-        daily.is_negative_tariff,
-        daily.events,
-        daily.energy_kwh,
-        daily.value_cents
-    from read_parquet($after, filename = true) as daily
-    inner join after.inputs as inputs
-        on
-            parse_filename(daily.filename, true) = inputs.import_id
-            and daily.source = inputs.source
-    where daily.day between $first_day and $last_day
+        *,
+        1 as side
+    from counted_days($after, 'after.inputs', $first_day, $last_day)
 ),
 
 changed as (

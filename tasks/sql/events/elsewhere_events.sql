@@ -2,14 +2,9 @@
 -- in events/month_events.
 with event_days as (
     select
-        daily.nmi,
-        daily.events
-    from read_parquet($daily, filename = true) as daily
-    inner join inputs
-        on
-            parse_filename(daily.filename, true) = inputs.import_id
-            and daily.source = inputs.source
-    where daily.day between $first_day and $last_day
+        nmi,
+        events
+    from counted_days($daily, 'inputs', $first_day, $last_day)
 
     union all
 

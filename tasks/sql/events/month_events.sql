@@ -8,37 +8,31 @@
 -- DuckDB keeps these sites in memory; for an anti join it would keep the daily sums.
 -- value_sixth_cents: six times the worth in cents, 12 decimals, since the prices of a
 -- meter's intervals have thirds (meter/meter_daily). events: of a meter, intervals.
-with event_days as (
+with aside as (
     select
-        inputs.key,
-        daily.nmi,
-        daily.day,
-        daily.is_discharge,
-        daily.is_negative_tariff,
-        daily.events,
-        daily.energy_kwh,
-        daily.value_cents
-    from read_parquet($daily, filename = true) as daily
-    inner join inputs
-        on
-            parse_filename(daily.filename, true) = inputs.import_id
-            and daily.source = inputs.source
-    where daily.day between $first_day and $last_day
-
-    union all
-
-    select
-        key,
-        nmi,
-        day,
-        is_discharge,
-        tariff_cents_per_kwh < 0 as is_negative_tariff,
-        count(*) as events,
-        sum(energy_kwh) as energy_kwh,
-        sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
+        *,
+        1 as sign
     from corrections
-    where day between $first_day and $last_day
-    group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0
+
+    union all
+
+    select
+        *,
+        -1 as sign
+    from repeats
+),
+
+event_days as (
+    select
+        key,
+        nmi,
+        day,
+        is_discharge,
+        is_negative_tariff,
+        events,
+        energy_kwh,
+        value_cents
+    from counted_days($daily, 'inputs', $first_day, $last_day)
 
     union all
 
@@ -48,12 +42,12 @@ with event_days as (
         day,
         is_discharge,
         tariff_cents_per_kwh < 0 as is_negative_tariff,
-        -count(*) as events,
-        -sum(energy_kwh) as energy_kwh,
-        -sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
-    from repeats
+        sign * count(*) as events,
+        sign * sum(energy_kwh) as energy_kwh,
+        sign * sum(energy_kwh::decimal(27, 6) * tariff_cents_per_kwh) as value_cents
+    from aside
     where day between $first_day and $last_day
-    group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0
+    group by key, nmi, day, is_discharge, tariff_cents_per_kwh < 0, sign
 )
 
 select

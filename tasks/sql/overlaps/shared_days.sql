@@ -3,17 +3,12 @@
 -- files that are cut by time, site or day there are none, so this costs little.
 with parts as (
     select
-        inputs.key,
-        daily.nmi,
-        daily.day,
-        daily.first_second,
-        daily.last_second
-    from read_parquet($daily, filename = true) as daily
-    inner join inputs
-        on
-            parse_filename(daily.filename, true) = inputs.import_id
-            and daily.source = inputs.source
-    where daily.day between $first_day and $last_day
+        key,
+        nmi,
+        day,
+        first_second,
+        last_second
+    from counted_days($daily, 'inputs', $first_day, $last_day)
 
     union all
 

@@ -1,18 +1,19 @@
--- The registry as it was known at $as_of, within the month, as far as one attribute
--- says it: one row per entity and span of days on which it had one value, with the
--- change (seq) that said so.
--- $kind: vpp, site or battery; $id: the column that names one; $attribute: also the
--- column that says it, in changes of the kinds in $said_by. $ids: of which entities
--- (null: of all). A null value is said, not missing: a site of no VPP, a battery at no
--- site.
+-- The registry as it was known at $as_of, within the month, as far as some attributes
+-- say it: one row per entity, attribute and span of days on which it had one value,
+-- with the change (seq) that said so.
+-- $kind: vpp, site or battery; $id: the column that names one; $attributes: also the
+-- columns that say them, all in changes of the kinds in $said_by. $ids: of which
+-- entities (null: of all). A null value is said, not missing: a site of no VPP, a
+-- battery at no site.
 -- On each day the change with the greatest effective_from up to it counts; among equals
 -- the last. What a withdrawal names (registry/withdrawn) counts as never made.
--- An attribute at a time: to sort all that is said by kind, id and attribute costs
--- three times as much.
+-- What nearly every entity has is asked for alone: to sort all that is said by kind, id
+-- and attribute costs three times as much.
 with changes as (
     select
         columns($id) as id,
-        columns($attribute) as value,
+        unnest($attributes::varchar[]) as attribute,
+        unnest([*columns($attributes)]) as value,
         seq,
         change,
         coalesce(effective_from, date '0001-01-01') as since
@@ -26,6 +27,7 @@ with changes as (
 said as (
     select
         id,
+        attribute,
         value,
         seq,
         since
@@ -40,18 +42,19 @@ said as (
 lasting as (
     select
         id,
+        attribute,
         value,
         seq,
         since,
         lead(since, 1, date '9999-12-31')
-            over (partition by id order by since, seq) as superseded
+            over (partition by id, attribute order by since, seq) as superseded
     from said
 )
 
 select
     $kind as kind,
     id,
-    $attribute as attribute,
+    attribute,
     value,
     seq,
     greatest(since, $first_day) as first_day,

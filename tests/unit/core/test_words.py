@@ -53,6 +53,8 @@ def test_a_text_from_outside_is_shown_as_it_was_written(text: str, shown: str) -
         ("@SUM(A1)", "'@SUM(A1)"),
         ("-2", "'-2"),
         ("\t=1", "'\t=1"),
+        ("\x1c=1", "'\x1c=1"),
+        ("\x00 \xa0=1", "'\x00 \xa0=1"),
         ("12 King St", "12 King St"),
     ],
 )

@@ -26,11 +26,12 @@ def small(number: int, size: int = 1) -> ObjectVersion:
         ([small(n) for n in range(1000)], [1000]),
         ([small(n) for n in range(1001)], [1000, 1]),
         ([small(n) for n in range(2500)], [1000, 1000, 500]),
-        # A small one has up to 4 MB, and a group of them up to 32.
-        ([small(n, 4 * MB) for n in range(8)], [8]),
-        ([small(n, 4 * MB) for n in range(9)], [8, 1]),
-        ([small(n, 4 * MB + 1) for n in range(3)], [1, 1, 1]),
-        ([small(0), small(1, 5 * MB), small(2)], [1, 2]),
+        # A small one has up to 32 MB, and a group of them up to 64.
+        ([small(n, 8 * MB) for n in range(8)], [8]),
+        ([small(n, 8 * MB) for n in range(9)], [8, 1]),
+        ([small(n, 32 * MB) for n in range(3)], [2, 1]),
+        ([small(n, 32 * MB + 1) for n in range(3)], [1, 1, 1]),
+        ([small(0), small(1, 33 * MB), small(2)], [1, 2]),
     ],
 )
 def test_big_objects_are_alone_and_small_ones_together(
@@ -40,6 +41,12 @@ def test_big_objects_are_alone_and_small_ones_together(
     assert [len(group) for group in groups] == sizes
     assert sorted(version for group in groups for version in group) == objects
     assert all(group == sorted(group) for group in groups)
+
+
+def test_of_other_kinds_than_events_less_is_together() -> None:
+    objects = [version(f"meter-data/{n}.csv", 4 * MB) for n in range(9)]
+    objects.append(version("meter-data/x.csv", 4 * MB + 1))
+    assert [len(group) for group in group_objects(objects)] == [1, 8, 1]
 
 
 def test_kinds_are_never_together() -> None:

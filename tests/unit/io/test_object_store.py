@@ -12,7 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 
@@ -281,10 +280,10 @@ def keys(store: ObjectStore, folder: str) -> list[str]:
     return [version.key for version in store.versions(folder)]
 
 
-def test_keys_are_given_without_the_prefix_and_kept_below_it(s3_endpoint: str) -> None:
-    place = f"{uuid4().hex}/"
+def test_keys_are_given_without_the_prefix_and_kept_below_it(settings: Settings) -> None:
     whole, test, live = (
-        ObjectStore(Settings(prefix=place + prefix)) for prefix in ("", "test/", "test/live/")
+        ObjectStore(settings.model_copy(update={"prefix": prefix}))
+        for prefix in ("", "test/", "test/live/")
     )
     test.write("events/a.csv", b"a")
     live.write("events/a.csv", b"b")

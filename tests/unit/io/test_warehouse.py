@@ -37,7 +37,7 @@ def test_it_spills_into_its_own_folder_and_takes_no_more_memory_than_it_may(tmp_
             " current_setting('memory_limit') as memory",
         )
     assert Path(found["folder"]) == tmp_path / "duckdb"
-    assert found["memory"] == "488.2 MiB"  # 512 MB
+    assert found["memory"] == "953.6 MiB"  # 1 GB
 
 
 def test_rows_have_the_names_of_their_columns_and_exact_numbers(tmp_path: Path) -> None:

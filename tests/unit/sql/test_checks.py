@@ -13,6 +13,7 @@ from tasks.core.changes import parse_change
 from tasks.core.errors import CheckFailed
 from tasks.core.month import Month
 from tasks.core.registry import Registry
+from tasks.imports.daily_sums import DAILY_SCHEMA
 from tasks.io.registry_segments import to_columns
 from tasks.io.warehouse import sql, warehouse
 from tasks.settlement.allocation import CHECKS, AllocationInputs, allocate, check
@@ -46,19 +47,10 @@ def books(tmp_path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str,
     days = [("6001000001", 1, "400.5"), ("6001000002", 2, "99.25"), ("6009999999", 3, "5")]
     pl.DataFrame(
         [
-            (0, nmi, date(2025, 9, day), True, False, 1, Decimal(1), Decimal(value))
+            (0, nmi, date(2025, 9, day), True, False, 1, Decimal(1), Decimal(value), 0, 0)
             for nmi, day, value in days
         ],
-        schema={
-            "source": pl.Int32,
-            "nmi": pl.String,
-            "day": pl.Date,
-            "is_discharge": pl.Boolean,
-            "is_negative_tariff": pl.Boolean,
-            "events": pl.Int64,
-            "energy_kwh": pl.Decimal(38, 6),
-            "value_cents": pl.Decimal(38, 12),
-        },
+        schema=DAILY_SCHEMA,
         orient="row",
     ).write_parquet(daily)
     files = pl.DataFrame(
