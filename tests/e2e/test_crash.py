@@ -15,8 +15,8 @@ from tests.e2e.stack import ALARMS, PAGES, Stack, eventually, record_sample, rec
 from tests.through_s3 import HEADER
 
 BIG_MONTH, OTHER_MONTH, MISSED_MONTH = "2025-05", "2025-04", "2025-08"
-FILES = 8
-BIG_BYTES = 4 << 20  # a file beyond it is imported alone
+FILES = 4
+BIG_BYTES = 32 << 20  # a file beyond it is imported alone
 
 
 class Dead(NamedTuple):
