@@ -12,8 +12,7 @@
 with changes as (
     select
         columns($id) as id,
-        unnest($attributes::varchar[]) as attribute,
-        unnest([*columns($attributes)]) as value,
+        columns($attributes),
         seq,
         change,
         coalesce(effective_from, date '0001-01-01') as since
@@ -24,6 +23,19 @@ with changes as (
         and seq <= $last_seq
 ),
 
+-- By the columns' names, as they come in the order of the table.
+values_said as (
+    select
+        id,
+        attribute,
+        value,
+        seq,
+        change,
+        since
+    from changes
+    unpivot include nulls (value for attribute in (columns($attributes)))
+),
+
 said as (
     select
         id,
@@ -31,9 +43,9 @@ said as (
         value,
         seq,
         since
-    from changes
+    from values_said
     anti join withdrawn
-        on changes.seq = withdrawn.seq
+        on values_said.seq = withdrawn.seq
     where
         (value is not null or change in ('assign-site', 'remove-battery'))
         and ($ids::varchar[] is null or id in (select unnest($ids::varchar[])))

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tasks.core.changes import Change
 from tasks.core.nmi import default_region
 from tasks.core.registry import Registry
-from tasks.io.registry_columns import list_on, to_csv
+from tasks.io.registry_columns import TERMS, add_spans, create_spans, list_on, to_csv
 from tasks.io.registry_segments import to_columns
+from tasks.io.warehouse import warehouse
 from tests.unit.settlement.test_registry_tables import TODAY, histories, hour, recorded
 
 Json = dict[str, Any]
@@ -185,3 +186,27 @@ def test_no_text_is_a_formula_and_all_of_it_comes_back(text: str) -> None:
     )
     assert row[1] in (text, f"'{text}")
     assert row[1][:1] not in {"=", "+", "-", "@", "\t", "\r"}
+
+
+def test_attributes_have_their_own_values_in_whatever_order_they_are_asked_for(
+    folder: Path,
+) -> None:
+    log, columns = folder / "terms.jsonl", folder / "terms.parquet"
+    [created] = recorded([{**CHANGES[0], "daily_fee_aud": "0.3"}])
+    log.write_text(f"{created.line()}\n")
+    to_columns(log, columns)
+    parameters: dict[str, Any] = {
+        "changes": [str(columns)],
+        "as_of": hour(1),
+        "last_seq": 1,
+        "first_day": date(2025, 9, 1),
+        "last_day": date(2025, 9, 30),
+        "ids": None,
+    }
+    for names in (TERMS, TERMS[::-1]):
+        with warehouse(folder) as connection:
+            create_spans(connection, parameters)
+            add_spans(connection, parameters, "vpp", *names)
+            said = dict(connection.execute("select attribute, value from spans").fetchall())
+        assert said["name"] == "One"
+        assert (said["revenue_percentage"], said["daily_fee_aud"]) == ("20", "0.3")
