@@ -41,7 +41,7 @@ from tasks.evidence.verification import (
 )
 from tasks.io.object_store import ObjectStore
 from tasks.io.rendering import render
-from tasks.io.warehouse import rows, sql
+from tasks.io.warehouse import execute, rows, sql
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import Allotment, allotments
 from tasks.settlement.meter import reading_paths
@@ -281,7 +281,7 @@ def _valued_items(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, month: Month, nmi: str
 ) -> list[dict[str, Any]]:
     """Return a site's events and intervals of the month, by day and line, with VPP and worth."""
-    connection.execute("create schema if not exists single")
+    execute(connection, "create schema if not exists single")
     readings = {"readings": reading_paths(connection), "nmi": nmi}
     valued = [
         *_valued_events(store, connection, month, nmi),
@@ -330,12 +330,12 @@ def _valued(
 
     The statement that values the daily sums finds the single events in their place.
     """
-    connection.execute(
-        f"create or replace table single.month_events as {sql(statement)}", parameters
+    execute(
+        connection, f"create or replace table single.month_events as {sql(statement)}", parameters
     )
-    connection.execute("set search_path = 'single,main'")
+    execute(connection, "set search_path = 'single,main'")
     valued = rows(connection, sql("events/valued_days"))
-    connection.execute("set search_path = 'main'")
+    execute(connection, "set search_path = 'main'")
     return valued
 
 

@@ -6,7 +6,7 @@ from tasks.core.month import Month
 from tasks.core.run_record import SettledRunRecord
 from tasks.evidence.verification import read_pinned, rebuild
 from tasks.io.object_store import ObjectStore
-from tasks.io.warehouse import sql
+from tasks.io.warehouse import execute, sql
 from tasks.io.workspace import workspace
 from tasks.publication.run_records import read_run_records
 from tasks.settlement.meter import reading_paths
@@ -51,23 +51,24 @@ def put_tables(store: ObjectStore, month: Month) -> str:
     key = keys.month_tables(month)
     with workspace("tables") as folder, rebuild(store, pins) as connection:
         path = folder / "month.duckdb"
-        connection.execute(
+        execute(
+            connection,
             "create table settled_by as select $key as run_record,"
             " $as_of::timestamptz as as_of, $seq::bigint as registry_seq",
             {"key": pins.key, "as_of": pins.record.as_of, "seq": pins.record.registry_seq},
         )
-        connection.execute(f"create table unassigned as {sql('report/unassigned')}")
+        execute(connection, f"create table unassigned as {sql('report/unassigned')}")
         parameters = {"readings": reading_paths(connection)}
         # The oldest format that DuckDB still writes: analysts have whatever version they have.
         connection.execute(f"attach '{path}' as file (storage_version 'v1.0.0')")
         # Straight into the file, since there may be very many values.
-        connection.execute(
-            f"create table file.readings as {sql('explanation/readings')}", parameters
+        execute(
+            connection, f"create table file.readings as {sql('explanation/readings')}", parameters
         )
         for statement in _FOR_ANALYSTS:
-            connection.execute(statement)
-        connection.execute("copy from database memory to file")
-        connection.execute("detach file")
+            execute(connection, statement)
+        execute(connection, "copy from database memory to file")
+        execute(connection, "detach file")
         store.upload(path, key)
     return key
 

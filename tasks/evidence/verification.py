@@ -24,7 +24,7 @@ from tasks.core.month import Month
 from tasks.core.run_record import SettledFile, SettledRunRecord
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_segments import open_log
+from tasks.io.registry_segments import Log
 from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
@@ -40,7 +40,8 @@ _SHOWN_DIFFERENCES = 5
 class Pinned:
     """All inputs of a run's settlement, and the run's record with its key.
 
-    `files`, `meter_files` and `price_files` are the catalog's rows of the files that counted.
+    `files`, `meter_files` and `price_files` are the catalog's rows of the files that counted; of
+    the registry's `log`, the changes that the record says.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Pinned:
     files: pl.DataFrame
     meter_files: pl.DataFrame
     price_files: pl.DataFrame
+    log: Log
     store: ObjectStore
 
     @property
@@ -56,8 +58,7 @@ class Pinned:
 
     def read_registry_lines(self) -> list[str]:
         """Read the lines of the registry's log that the run saw."""
-        with open_log(self.store) as log:
-            return log.lines(pl.col("seq") <= self.record.registry_seq)
+        return self.log.lines(pl.col("seq") <= self.record.registry_seq)
 
 
 @dataclass(frozen=True)
@@ -178,13 +179,13 @@ def read_pinned(store: ObjectStore, run_record: str) -> Pinned:
         _of_catalog(catalog, named, run_record)
         for named in (record.files, record.meter_files, record.price_files)
     )
-    with open_log(store) as log:
-        if log.seq < record.registry_seq:
-            raise Refused(
-                f"{run_record} saw {record.registry_seq} lines of {keys.REGISTRY_LOG}, which has "
-                f"{log.seq} now: it was cut by hand and must be restored"
-            )
-    return Pinned(run_record, record, files, meter_files, price_files, store)
+    log = Log(store)
+    if log.seq < record.registry_seq:
+        raise Refused(
+            f"{run_record} saw {record.registry_seq} lines of {keys.REGISTRY_LOG}, which has "
+            f"{log.seq} now: it was cut by hand and must be restored"
+        )
+    return Pinned(run_record, record, files, meter_files, price_files, log, store)
 
 
 def _of_catalog(catalog: pl.DataFrame, named: list[SettledFile], run_record: str) -> pl.DataFrame:
@@ -211,6 +212,7 @@ def rebuild(
     basis = Basis(
         month=pins.month,
         as_of=record.as_of,
+        log=pins.log,
         registry_seq=record.registry_seq,
         files=pins.files,
         meter_files=pins.meter_files,

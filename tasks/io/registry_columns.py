@@ -16,7 +16,7 @@ from tasks.core.change_fields import ALL_CHANNELS
 from tasks.core.changes import FIELDS
 from tasks.core.nmi import REGION_BLOCKS
 from tasks.core.words import escape_formula
-from tasks.io.warehouse import frame, run_statement, sql, warehouse
+from tasks.io.warehouse import execute, frame, sql, warehouse
 
 TERMS = ("name", "revenue_percentage", "daily_fee_aud", "charge_events", "negative_balances")
 METERS = ("region", "channels", "basis")
@@ -40,12 +40,11 @@ def create_spans(connection: duckdb.DuckDBPyConnection, parameters: dict[str, An
         connection: where.
         parameters: of the statements: `changes`, `as_of`, `last_seq`.
     """
-    run_statement(
-        connection, f"create temp table withdrawn as {sql('registry/withdrawn')}", parameters
-    )
-    connection.execute(
+    execute(connection, f"create temp table withdrawn as {sql('registry/withdrawn')}", parameters)
+    execute(
+        connection,
         "create table spans (kind varchar, id varchar, attribute varchar, value varchar,"
-        " seq bigint, first_day date, last_day date)"
+        " seq bigint, first_day date, last_day date)",
     )
 
 
@@ -70,7 +69,7 @@ def add_spans(
         "attributes": list(attributes),
         "said_by": said_by,
     }
-    run_statement(
+    execute(
         connection, f"insert into spans {sql('registry/spans')}", {**parameters, **of_attributes}
     )
 

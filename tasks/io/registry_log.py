@@ -25,7 +25,7 @@ from tasks.core.registry import LaterChange, Registry
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_columns import list_on, to_csv
-from tasks.io.registry_segments import Log, open_log, read_log, segment_keys
+from tasks.io.registry_segments import Log, read_log, segment_keys
 from tasks.io.workspace import workspace
 
 # AWS refuses signed requests at 15 minutes; ordinary clocks differ by less than a second.
@@ -88,16 +88,16 @@ def append_changes(
     """
     numbered = list(changes)
     for _ in range(_ROUNDS):
-        with open_log(store) as log:
-            at = _moment(log.last_change, now() if now else _machine_time(store), store.clock)
-            about = [change for _, change in numbered if not isinstance(change, Refused)]
-            registry = _registry_about(log, about, _today(at, settings))
-            recorded = _added(registry, numbered, at, recorded_by)
-            lines = "".join(f"{change.line()}\n" for change in recorded)
-            try:
-                log.append(lines.encode())
-            except LostRace:
-                continue
+        log = Log(store)
+        at = _moment(log.last_change, now() if now else _machine_time(store), store.clock)
+        about = [change for _, change in numbered if not isinstance(change, Refused)]
+        registry = _registry_about(log, about, _today(at, settings))
+        recorded = _added(registry, numbered, at, recorded_by)
+        lines = "".join(f"{change.line()}\n" for change in recorded)
+        try:
+            log.append(lines.encode())
+        except LostRace:
+            continue
         return [Recorded(change, registry.later_than(change)) for change in recorded]
     raise _too_busy()
 
@@ -207,11 +207,11 @@ def redate_changes(store: ObjectStore) -> list[Change]:
     """
     redated: list[Change] = []
     for _ in range(_ROUNDS):
-        with open_log(store) as log:
-            last, now = log.last_change, _machine_time(store)
-            if last is None or not _is_ahead(last, now):
-                return redated
-            first = log.seq_as_of(now) + 1
+        log = Log(store)
+        last, now = log.last_change, _machine_time(store)
+        if last is None or not _is_ahead(last, now):
+            return redated
+        first = log.seq_as_of(now) + 1
         try:
             for key in segment_keys(store, first):
                 redated += _redate_segment(store, key, now)
@@ -255,22 +255,20 @@ def read_registry(
 
 def read_vpps(store: ObjectStore, settings: Settings) -> Registry:
     """Return the registry as it is known now, with VPPs alone: to find one by its name."""
-    with open_log(store) as log:
-        return _registry_about(log, (), _today(datetime.now(UTC), settings))
+    return _registry_about(Log(store), (), _today(datetime.now(UTC), settings))
 
 
-def changes_between(store: ObjectStore, first: int, last: int) -> list[RegistryChange]:
+def changes_between(log: Log, first: int, last: int) -> list[RegistryChange]:
     """Return the changes from one number to another, as the log has them, each with its site.
 
     That of a battery is where it was last installed; of a VPP there is none.
     """
-    with open_log(store) as log:
-        lines = log.lines(pl.col("seq").is_between(first, last))
-        changes = [json.loads(line) for line in lines]
-        installed = (pl.col("change") == "add-battery") & pl.col("serial").is_in(
-            [change["serial"] for change in changes if "serial" in change]
-        )
-        places = dict(log.scan().filter(installed).select("serial", "nmi").collect().iter_rows())
+    lines = log.lines(pl.col("seq").is_between(first, last))
+    changes = [json.loads(line) for line in lines]
+    installed = (pl.col("change") == "add-battery") & pl.col("serial").is_in(
+        [change["serial"] for change in changes if "serial" in change]
+    )
+    places = dict(log.scan().filter(installed).select("serial", "nmi").collect().iter_rows())
     return [
         (change, change.get("nmi") or places.get(change.get("serial"), "")) for change in changes
     ]
@@ -281,7 +279,8 @@ def put_list(
 ) -> tuple[pl.DataFrame, date, str]:
     """Write what holds on a day (None: today) as CSV; return the list, the day, and its key."""
     on = day or _today(datetime.now(UTC), settings)
-    with open_log(store) as log, workspace("list") as folder:
+    log = Log(store)
+    with workspace("list") as folder:
         listed = list_on(log.paths, folder, on, as_of)
     key = keys.registry_list(on, as_of)
     store.write(key, to_csv(listed), "text/csv")

@@ -14,13 +14,13 @@ another content is passed over and made again from the segment, so all of them m
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
+from weakref import finalize
 
 import duckdb
 import polars as pl
@@ -30,7 +30,7 @@ from tasks.core.changes import Change, recorded_change
 from tasks.core.errors import LostRace, Refused
 from tasks.io.object_store import ObjectStore
 from tasks.io.warehouse import sql, warehouse
-from tasks.io.workspace import workspace
+from tasks.io.workspace import full_disk_in_words, workspace
 
 FULL_BYTES = 1 << 20  # some 4,000 changes: what a change rewrites at most
 _SEGMENT = re.compile("/(?:changes|changes/([0-9]{12}))[.]jsonl$")
@@ -80,7 +80,7 @@ def to_columns(lines: Path, columns: Path) -> None:
 
 @lru_cache(maxsize=4)
 def _columns_of(lines: bytes) -> bytes:
-    """Return the columns of few lines; a run reads the log's end more than once."""
+    """Return the columns of few lines; the log's end is the same for month after month."""
     with workspace("columns") as folder:
         (folder / "lines").write_bytes(lines)
         to_columns(folder / "lines", folder / "columns")
@@ -88,11 +88,17 @@ def _columns_of(lines: bytes) -> bytes:
 
 
 class Log:
-    """The log as it was when it was listed. Its parts are brought here when they are asked for."""
+    """The log as it was when it was listed. Its parts are brought here when they are asked for.
 
-    def __init__(self, store: ObjectStore, folder: Path) -> None:
+    What was brought is in a folder of this machine that is gone with this object: keep that for as
+    long as its files are read.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        with ExitStack() as opened:
+            self._folder = opened.enter_context(workspace("registry"))
+            finalize(self, opened.pop_all().close)
         self._store = store
-        self._folder = folder
         self._segments = _listed(store)
         self._end = b""  # the last segment, while it is not full
         self._paths: dict[int, Path] = {}
@@ -190,8 +196,9 @@ class Log:
         """Bring a segment's changes here as columns."""
         if segment.first_seq not in self._paths:
             path = self._folder / f"{segment.first_seq:012d}.parquet"
-            if not self._bring_twin(segment, path):
-                self._make_twin(segment, path)
+            with full_disk_in_words(self._folder):
+                if not self._bring_twin(segment, path):
+                    self._make_twin(segment, path)
             self._paths[segment.first_seq] = path
         return self._paths[segment.first_seq]
 
@@ -246,13 +253,6 @@ class Log:
         for line in first.select("line").collect()["line"]:
             digest.update(f"{line}\n".encode())
         return digest.hexdigest()
-
-
-@contextmanager
-def open_log(store: ObjectStore) -> Iterator[Log]:
-    """Give the log as it is now; what was brought here of it is gone after the block."""
-    with workspace("registry") as folder:
-        yield Log(store, folder)
 
 
 def read_log(store: ObjectStore) -> bytes:

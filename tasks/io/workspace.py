@@ -48,16 +48,28 @@ def workspace(purpose: str) -> Iterator[Path]:
     # Only now does it have the name by which others would find it.
     folder = new.rename(parent / new.name.removeprefix("."))
     try:
-        yield folder
-    except Exception as problem:
-        if not is_full(problem):
-            raise
-        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        raise Refused(_full(parent, used)) from None
+        with full_disk_in_words(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def full_disk_in_words(folder: Path) -> Iterator[None]:
+    """Say in a sentence that the disk of a folder is full, which was filled for a stage.
+
+    Raises:
+        Refused: it is.
+    """
+    try:
+        yield
+    except Exception as problem:
+        if not is_full(problem):
+            raise
+        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        raise Refused(_full(folder.parent, used)) from None
 
 
 def is_full(problem: Exception) -> bool:
@@ -77,7 +89,8 @@ def _full(parent: Path, used: int) -> str:
 def _remove_abandoned(parent: Path) -> None:
     """Remove the workspaces below a folder that are this user's and that nobody uses."""
     try:
-        folders = [path for path in parent.iterdir() if _WORKSPACE.fullmatch(path.name)]
+        with os.scandir(parent) as entries:
+            folders = [parent / e.name for e in entries if _WORKSPACE.fullmatch(e.name)]
     except OSError:
         return
     for folder in folders:

@@ -27,7 +27,7 @@ from tasks.core.report import Report
 from tasks.core.run_record import SettledRunRecord
 from tasks.evidence.verification import read_pinned, rebuild
 from tasks.io.object_store import ObjectStore
-from tasks.io.warehouse import rows, sql
+from tasks.io.warehouse import execute, rows, sql
 from tasks.io.workspace import workspace
 from tasks.publication.published import read_month_record
 from tasks.publication.run_records import read_run_record
@@ -185,7 +185,7 @@ def _detail(connection: duckdb.DuckDBPyConnection, vpp: str) -> Detail:
 def _site_days(connection: duckdb.DuckDBPyConnection, vpp: str) -> pl.DataFrame:
     """Return a VPP's row per site and day, by way of a Parquet file."""
     statement = f"create or replace temp table of_vpp as {sql('pages/site_days')}"
-    connection.execute(statement, {"vpp": vpp})
+    execute(connection, statement, {"vpp": vpp})
     with workspace("pages") as folder:
         path = folder / "site-days.parquet"
         connection.execute(f"copy of_vpp to '{path}' (format parquet)")

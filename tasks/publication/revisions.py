@@ -27,6 +27,7 @@ from tasks.core.report import Report
 from tasks.core.run_record import ReportOutcome, RunRecord, SettledRunRecord, SettlementFacts
 from tasks.io.object_store import ObjectStore
 from tasks.io.registry_log import changes_between
+from tasks.io.registry_segments import Log
 from tasks.publication.published import PublishedMonth, is_complete, is_current, read_published
 from tasks.publication.run_records import read_run_record, write_run_record
 from tasks.settlement.data_changes import DataChanges, data_changes
@@ -92,7 +93,7 @@ def draft_revisions(
         settlement: what was settled.
         run_record: the key of the run's record, which will name the inputs.
     """
-    with _earlier_settlements(store, published.month, settlement.facts) as earlier:
+    with _earlier_settlements(store, settlement) as earlier:
         reports = _keep_current(store, published, settlement.reports, earlier)
         settlement = replace(settlement, reports=reports)
         record = _with_claims(store, published, settlement, run_record)
@@ -223,6 +224,7 @@ class _EarlierSettlements:
     store: ObjectStore
     month: Month
     facts: SettlementFacts
+    log: Log
     opened: ExitStack
     changes: dict[str, DataChanges] = field(default_factory=dict)
     registry: dict[int, list[RegistryChange]] = field(default_factory=dict)
@@ -251,16 +253,17 @@ class _EarlierSettlements:
         first, last = sorted((self.record(key).registry_seq, self.facts.registry_seq))
         with self.lock:
             if first not in self.registry:
-                self.registry[first] = changes_between(self.store, first + 1, last)
+                self.registry[first] = changes_between(self.log, first + 1, last)
             return self.registry[first]
 
 
 @contextmanager
 def _earlier_settlements(
-    store: ObjectStore, month: Month, facts: SettlementFacts
+    store: ObjectStore, settlement: Settlement
 ) -> Iterator[_EarlierSettlements]:
+    inputs = settlement.inputs
     with ExitStack() as opened:
-        yield _EarlierSettlements(store, month, facts, opened)
+        yield _EarlierSettlements(store, inputs.month, settlement.facts, inputs.log, opened)
 
 
 def _keep_current(

@@ -34,7 +34,7 @@ from tasks.core.money import Pool, Share, allot_cents, exact_amounts
 from tasks.core.month import Month
 from tasks.core.nmi import REGION_BLOCKS
 from tasks.core.request import WhatIf
-from tasks.io.warehouse import frame, parameters_of, rows, run_statement, sql
+from tasks.io.warehouse import execute, frame, rows, sql
 from tasks.settlement.meter import (
     MeterInputs,
     add_unassigned_readings,
@@ -144,11 +144,11 @@ def allocate(connection: duckdb.DuckDBPyConnection, inputs: AllocationInputs) ->
         "daily": [str(path) for path in inputs.daily],
     }
     parameters["vpps"] = build_registry(connection, parameters, inputs.vpps)
-    connection.execute(f"create view site_days as {sql('registry/site_days')}")
+    execute(connection, f"create view site_days as {sql('registry/site_days')}")
     _build_meter(connection, inputs.meter)
     for table in ("elsewhere_sites", "elsewhere_events"):
         statement = f"create temp table {table} as {sql(f'events/{table}')}"
-        run_statement(connection, statement, parameters)
+        execute(connection, statement, parameters)
     _build(connection, BUILD_REVENUE, parameters, folder)
     require_one_basis(connection)
     _require_computable(connection)
@@ -166,16 +166,15 @@ def _build(
         if name == "allotted":
             allot(connection, folder)
         else:
-            run_statement(
-                connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters
-            )
+            execute(connection, f"create table {name.split('/')[1]} as {sql(name)}", parameters)
 
 
 def _build_meter(connection: duckdb.DuckDBPyConnection, meter: MeterInputs) -> None:
     """Build the tables of meter data, from `price_offers` to `unassigned_readings`."""
     read_meter(connection, meter)
     blocks = [(region, block) for region, blocks in REGION_BLOCKS.items() for block in blocks]
-    connection.execute(
+    execute(
+        connection,
         f"create table meter_sites as {sql('registry/meter_sites')}",
         {"regions": [region for region, _ in blocks], "blocks": [block for _, block in blocks]},
     )
@@ -202,7 +201,7 @@ def check(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> 
     failures = []
     for name in CHECKS:
         statement = sql(f"checks/{name}")
-        if failing := rows(connection, statement, parameters_of(statement, parameters)):
+        if failing := rows(connection, statement, parameters):
             shown = "; ".join(
                 ", ".join(f"{column} {value}" for column, value in row.items())
                 for row in failing[:5]
@@ -219,8 +218,10 @@ def load(
     """Make a table of a frame by way of a Parquet file; it replaces an earlier one."""
     path = folder / f"{table}-table.parquet"
     frame.write_parquet(path)
-    connection.execute(
-        f"create or replace table {table} as select * from read_parquet($path)", {"path": str(path)}
+    execute(
+        connection,
+        f"create or replace table {table} as select * from read_parquet($path)",
+        {"path": str(path)},
     )
 
 
@@ -240,7 +241,7 @@ class Allotment:
 
 def allot(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Build the table `allotted` (vpp, nmi, cents): steps 5 and 8, in exact fractions."""
-    connection.execute("create table allotted (vpp varchar, nmi varchar, cents bigint)")
+    execute(connection, "create table allotted (vpp varchar, nmi varchar, cents bigint)")
     path = folder / "allotted.parquet"
     for vpps in batches(connection):
         columns: dict[str, list[Any]] = {"vpp": [], "nmi": [], "cents": []}
@@ -251,16 +252,17 @@ def allot(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 of_vpp.numerators, of_vpp.denominator, of_vpp.total_cents
             )
         pl.DataFrame(columns).write_parquet(path)
-        connection.execute("insert into allotted from read_parquet($path)", {"path": str(path)})
+        execute(connection, "insert into allotted from read_parquet($path)", {"path": str(path)})
 
 
 def batches(
     connection: duckdb.DuckDBPyConnection, vpps: Collection[str] | None = None
 ) -> Iterator[list[str]]:
     """Yield these VPPs (None: all) in order, so many at a time as fit into memory with sites."""
-    counts = connection.execute(
+    counts = execute(
+        connection,
         "select vpp_months.vpp, count(site_months.nmi) from vpp_months left join site_months"
-        " on vpp_months.vpp = site_months.vpp group by vpp_months.vpp order by vpp_months.vpp"
+        " on vpp_months.vpp = site_months.vpp group by vpp_months.vpp order by vpp_months.vpp",
     ).fetchall()
     wanted = None if vpps is None else set(vpps)
     batch: list[str] = []
@@ -301,8 +303,10 @@ def allotments(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> It
         f" from pools {of_chosen} and pool_sixth_cents != 0",
         chosen,
     )
-    totals = connection.execute(
-        f"select vpp, total_revenue_cents - ad_valorem_cents from vpp_months {of_chosen}", chosen
+    totals = execute(
+        connection,
+        f"select vpp, total_revenue_cents - ad_valorem_cents from vpp_months {of_chosen}",
+        chosen,
     )
     total_cents = dict(totals.fetchall())
     claims_of = claims.partition_by("vpp", as_dict=True, include_key=False)

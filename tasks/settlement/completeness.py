@@ -49,7 +49,7 @@ from tasks.core.run_record import (
 )
 from tasks.core.settings import Settings
 from tasks.io.object_store import ObjectStore
-from tasks.io.warehouse import rows, sql
+from tasks.io.warehouse import execute, rows, sql
 from tasks.settlement.allocation import load
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.meter import days_of
@@ -76,9 +76,9 @@ def find_missing(
         reports: those on the VPPs that are looked at.
         folder: where daily sums are brought, each as <import id>.parquet, unless they are there.
     """
-    connection.execute(f"create table silent_sites as {sql('completeness/silent_sites')}")
+    execute(connection, f"create table silent_sites as {sql('completeness/silent_sites')}")
     longest = dict(
-        connection.execute("select vpp, max(member_days) from site_months group by vpp").fetchall()
+        execute(connection, "select vpp, max(member_days) from site_months group by vpp").fetchall()
     )
     # No event on half or more of the days of their longest member.
     sparse = [
@@ -94,7 +94,7 @@ def find_missing(
         return [row for row in found if row["vpp"] in reported]
 
     vpps = [SilentVpp.model_validate(row) for row in rows_of_reported("vpps_without_events")]
-    busy_before = {vpp for (vpp,) in connection.execute("from busy_before").fetchall()}
+    busy_before = {vpp for (vpp,) in execute(connection, "from busy_before").fetchall()}
     others = set(sparse) - busy_before | {vpp.vpp for vpp in vpps}
     return Missing(
         vpps=vpps,
@@ -115,9 +115,9 @@ def _load_last_month(
     folder: Path,
 ) -> None:
     """Make the tables of what silent sites and sparse VPPs had in the month before."""
-    connection.execute("create table last_events (nmi varchar, events bigint, last_day date)")
-    connection.execute("create table busy_before (vpp varchar)")
-    [(has_silent,)] = connection.execute("select exists (from silent_sites)").fetchall()
+    execute(connection, "create table last_events (nmi varchar, events bigint, last_day date)")
+    execute(connection, "create table busy_before (vpp varchar)")
+    [(has_silent,)] = execute(connection, "select exists (from silent_sites)").fetchall()
     files, month = inputs.last_month, inputs.month.previous
     if files.is_empty() or not (has_silent or sparse_vpps):
         return
@@ -133,9 +133,11 @@ def _load_last_month(
         "first_day": month.first_day,
         "last_day": month.last_day,
     }
-    connection.execute(f"insert into last_events {sql('completeness/last_events')}", days)
-    connection.execute(
-        f"insert into busy_before {sql('completeness/busy_before')}", {**days, "vpps": sparse_vpps}
+    execute(connection, f"insert into last_events {sql('completeness/last_events')}", days)
+    execute(
+        connection,
+        f"insert into busy_before {sql('completeness/busy_before')}",
+        {**days, "vpps": sparse_vpps},
     )
 
 

@@ -23,7 +23,7 @@ from tasks.core.report import Report
 from tasks.core.run_record import SettledFile, SettlementFacts
 from tasks.imports.catalog import read_catalog
 from tasks.io.object_store import ObjectStore
-from tasks.io.warehouse import rows, sql, warehouse
+from tasks.io.warehouse import execute, rows, sql, warehouse
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import load
 from tasks.settlement.meter import FILES_SCHEMA, MeterInputs, days_of, ranges_of, read_meter
@@ -100,11 +100,11 @@ def data_changes(
     with workspace("changes") as folder, warehouse(folder) as connection:
         for schema, facts in (("before", before), ("after", after)):
             (folder / schema).mkdir()
-            connection.execute(f"create schema {schema}")
-            connection.execute(f"set schema = '{schema}'")
+            execute(connection, f"create schema {schema}")
+            execute(connection, f"set schema = '{schema}'")
             inputs = _meter_inputs(store, catalog, month, facts, folder / schema)
             read_meter(connection, inputs)
-        connection.execute("set schema = 'main'")
+        execute(connection, "set schema = 'main'")
         sites = _changed_sites(store, connection, catalog, month, before, after, folder)
         yield DataChanges(connection, sites)
 

@@ -31,7 +31,7 @@ from tasks.core.words import reasons_in_words
 from tasks.imports.catalog import EVENTS, METER, PRICES, Inbox
 from tasks.imports.event_rows import read_sites
 from tasks.io.object_store import ObjectStore, ScratchStore
-from tasks.io.registry_segments import open_log
+from tasks.io.registry_segments import Log
 from tasks.io.workspace import workspace
 from tasks.settlement.rejected_rows import (
     bring_parts,
@@ -62,16 +62,15 @@ class MonthInputs:
     the event files with events of the month before. `meter_rejected` has the month's rejected 300
     rows (METER_REJECTED_SCHEMA). `corrections` are the events that count in the place of a rejected
     row (CORRECTIONS_SCHEMA), `rejected` all rows of the month that are still rejected
-    (LIST_SCHEMA); `is_listed` says whether they are in `rejected/`.
-    `registry_seq` is how many changes of the registry were recorded by `as_of`, `registry_digest`
-    that of these.
+    (LIST_SCHEMA); `is_listed` says whether they are in `rejected/`. `log` is the registry's, of
+    which `registry_seq` changes were recorded by `as_of`.
     """
 
     month: Month
     as_of: datetime
     timezone: str
+    log: Log
     registry_seq: int
-    registry_digest: str
     files: pl.DataFrame
     meter_files: pl.DataFrame
     price_files: pl.DataFrame
@@ -93,7 +92,7 @@ class MonthInputs:
             digest.update(f"\n{row}".encode())
         for row in self.rejected.select("rejected_id").iter_rows():
             digest.update(f"\n{row}".encode())
-        digest.update(f"\n{self.registry_digest}".encode())
+        digest.update(f"\n{self.log.digest(self.registry_seq)}".encode())
         return digest.hexdigest()
 
     def require_settleable(self, request: SettlementRequest) -> None:
@@ -225,9 +224,7 @@ def select_inputs(
     )
     distinct, duplicates = _distinct(events)
     files = distinct.filter(_touches(month)).drop("counts")
-    with open_log(store) as log:
-        seq = log.seq_as_of(as_of)
-        registry_digest = log.digest(seq)
+    log = Log(store)
     with workspace("inputs") as folder:
         rejected, corrections = find_rejected_rows(store, month, distinct, files, folder)
         list_rejected_rows(store, month, rejected, folder / "list.csv")
@@ -238,8 +235,8 @@ def select_inputs(
         month=month,
         as_of=as_of,
         timezone=settings.timezone,
-        registry_seq=seq,
-        registry_digest=registry_digest,
+        log=log,
+        registry_seq=log.seq_as_of(as_of),
         files=_with_counts(files, month, rejected),
         meter_files=_with_counts(meter_files, month, meter_rejected),
         price_files=price_files.with_columns(rejected_rows=pl.lit(0, pl.Int64)),

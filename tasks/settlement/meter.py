@@ -43,7 +43,7 @@ from polars._typing import PolarsDataType
 from tasks.core.errors import Refused
 from tasks.core.month import Month
 from tasks.imports import aemo_prices, nem12
-from tasks.io.warehouse import rows, sql
+from tasks.io.warehouse import execute, rows, sql
 
 _SHOWN = 20  # lines of a refusal
 
@@ -95,7 +95,8 @@ def read_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> No
     for name, files in (("meter_files", inputs.reading_files), ("price_files", inputs.price_files)):
         _load_files(connection, name, files)
     parameters = inputs.parameters
-    connection.execute(
+    execute(
+        connection,
         "create table reading_paths as select unnest($readings::varchar[]) as filename",
         {"readings": parameters["readings"]},
     )
@@ -130,7 +131,7 @@ def value_meter(connection: duckdb.DuckDBPyConnection, inputs: MeterInputs) -> N
 
 def reading_paths(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the Parquet files that `counted_readings` names by filename and row number."""
-    found = connection.execute("select filename from reading_paths order by filename").fetchall()
+    found = execute(connection, "select filename from reading_paths order by filename").fetchall()
     return [filename for (filename,) in found]
 
 
@@ -140,8 +141,8 @@ def require_one_basis(connection: duckdb.DuckDBPyConnection) -> None:
     Raises:
         Refused: one has. The message names sites and days, and says what to do.
     """
-    found = connection.execute(
-        f"select vpp, nmi, days from ({sql('meter/two_bases')}) order by vpp, nmi"
+    found = execute(
+        connection, f"select vpp, nmi, days from ({sql('meter/two_bases')}) order by vpp, nmi"
     ).fetchall()
     if found:
         raise Refused(
@@ -154,10 +155,11 @@ def require_one_basis(connection: duckdb.DuckDBPyConnection) -> None:
 
 def stand_in_prices(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Say for which days DISPATCHPRICE stood in: a sentence per region and day."""
-    found = connection.execute(
+    found = execute(
+        connection,
         "select region, day, list(slot order by slot) from price_slots"
         " where is_dispatch and (region, day) in (select (region, day) from counted_readings)"
-        " group by region, day order by region, day"
+        " group by region, day order by region, day",
     ).fetchall()
     return [
         f"{region} on {day}: intervals {ranges_of(slots)} are settled on DISPATCHPRICE, rounded to "
@@ -191,7 +193,8 @@ def _load_files(connection: duckdb.DuckDBPyConnection, name: str, files: pl.Data
         "source": "int",
         "imported": "bigint",
     }
-    connection.execute(
+    execute(
+        connection,
         f"create table {name} as select "
         + ", ".join(
             f"unnest(${column}::{dtype}[]) as {column}" for column, dtype in columns.items()
@@ -201,9 +204,7 @@ def _load_files(connection: duckdb.DuckDBPyConnection, name: str, files: pl.Data
 
 
 def _build(connection: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, Any]) -> None:
-    statement = sql(f"meter/{name}")
-    used = {key: value for key, value in parameters.items() if f"${key}" in statement}
-    connection.execute(f"create table {name} as {statement}", used)
+    execute(connection, f"create table {name} as {sql(f'meter/{name}')}", parameters)
 
 
 @contextmanager
@@ -214,11 +215,11 @@ def _joins_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     for each, rather than the few rows or the small ones that it joins them with. For 10,000 sites
     that is 1.4 GB, and three times the work.
     """
-    connection.execute("set disabled_optimizers = 'join_order,build_side_probe_side'")
+    execute(connection, "set disabled_optimizers = 'join_order,build_side_probe_side'")
     try:
         yield
     finally:
-        connection.execute("reset disabled_optimizers")
+        execute(connection, "reset disabled_optimizers")
 
 
 def _add_up(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> None:
@@ -226,13 +227,13 @@ def _add_up(connection: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -
     try:
         _build(connection, "reading_sums", parameters)
     except duckdb.OutOfRangeException:
-        connection.execute("alter table price_days alter prices type hugeint[]")
+        execute(connection, "alter table price_days alter prices type hugeint[]")
         _build(connection, "reading_sums", parameters)
 
 
 def _require_regions(connection: duckdb.DuckDBPyConnection) -> None:
-    nmis = connection.execute(
-        "select distinct nmi from counted_readings where region is null order by nmi"
+    nmis = execute(
+        connection, "select distinct nmi from counted_readings where region is null order by nmi"
     ).fetchall()
     if nmis:
         names = _and_more([nmi for (nmi,) in nmis], ", ")
@@ -242,12 +243,13 @@ def _require_regions(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _require_agreement(connection: duckdb.DuckDBPyConnection) -> None:
-    found = connection.execute(
+    found = execute(
+        connection,
         "select region, day, key, other_key, list(slot order by slot),"
         " arg_min(price_aud_per_mwh, slot), arg_min(other_price_aud_per_mwh, slot)"
         f" from ({sql('meter/price_disputes')})"
         " where (region, day) in (select (region, day) from counted_readings)"
-        " group by region, day, key, other_key order by region, day, key, other_key"
+        " group by region, day, key, other_key order by region, day, key, other_key",
     ).fetchall()
     if found:
         raise Refused(
@@ -264,9 +266,10 @@ def _require_agreement(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _require_prices(connection: duckdb.DuckDBPyConnection) -> None:
-    found = connection.execute(
+    found = execute(
+        connection,
         f"select region, day, list(slot order by slot) from ({sql('meter/missing_prices')})"
-        " group by region, day order by region, day"
+        " group by region, day order by region, day",
     ).fetchall()
     if found:
         days: dict[tuple[str, str], list[date]] = {}

@@ -29,7 +29,7 @@ from tasks.core.month import Month
 from tasks.core.request import SettlementRequest
 from tasks.core.run_record import MOST_PINNED_ROWS, DuplicateFile, SharedRows
 from tasks.io.object_store import ObjectStore
-from tasks.io.warehouse import rows, sql
+from tasks.io.warehouse import execute, rows, sql
 from tasks.settlement.allocation import EVENTS_SCHEMA
 
 _SHOWN = 10
@@ -95,16 +95,18 @@ def find_overlaps(
     if files.height < 2:
         return Overlaps(month, repeats=repeats, contradictions=contradictions)
     paths = [str(path) for path in daily]
-    connection.execute(
-        f"create table shared_days as {sql('overlaps/shared_days')}", {"daily": paths, **days}
+    execute(
+        connection,
+        f"create table shared_days as {sql('overlaps/shared_days')}",
+        {"daily": paths, **days},
     )
-    [(site_days,)] = connection.execute("select count(*) from shared_days").fetchall()
+    [(site_days,)] = execute(connection, "select count(*) from shared_days").fetchall()
     if not site_days:
         return Overlaps(month, repeats=repeats, contradictions=contradictions)
     sharing = _files_of_shared_days(connection, paths, files)
     events = _bring_events(store, sharing, folder)
-    connection.execute(
-        f"create table shared_rows as {sql('overlaps/shared_rows')}", {"events": events}
+    execute(
+        connection, f"create table shared_rows as {sql('overlaps/shared_rows')}", {"events": events}
     )
     pairs = rows(connection, sql("overlaps/pairs"))
     duplicates = _duplicates(pairs, dict(files.select("key", "events").iter_rows()))
@@ -120,7 +122,8 @@ def find_overlaps(
 def _files_of_shared_days(
     connection: duckdb.DuckDBPyConnection, daily: list[str], files: pl.DataFrame
 ) -> pl.DataFrame:
-    found = connection.execute(
+    found = execute(
+        connection,
         "select distinct inputs.key from read_parquet($daily, filename = true) as daily"
         " inner join inputs on parse_filename(daily.filename, true) = inputs.import_id"
         " and daily.source = inputs.source"
@@ -170,11 +173,12 @@ def _find_repeats(
     if with_ids.is_empty():
         return repeats, []
     events = _bring_events(store, with_ids, folder)
-    connection.execute(
-        f"create table identified as {sql('overlaps/identified')}", {"events": events}
+    execute(
+        connection, f"create table identified as {sql('overlaps/identified')}", {"events": events}
     )
     columns = ", ".join(repeats.columns)
-    found = connection.execute(
+    found = execute(
+        connection,
         f"select {columns} from identified where is_same and not is_first"
         " and day between $first_day and $last_day order by key, line limit $most + 1",
         {"first_day": month.first_day, "last_day": month.last_day, "most": MOST_PINNED_ROWS},

@@ -16,7 +16,7 @@ import duckdb
 from tasks.core.errors import Refused
 from tasks.core.request import WhatIf
 from tasks.io.registry_columns import METERS, TERMS, add_spans, create_spans
-from tasks.io.warehouse import run_statement, sql
+from tasks.io.warehouse import execute, sql
 
 
 def build_registry(
@@ -37,10 +37,10 @@ def build_registry(
     """
 
     def build(table: str) -> None:
-        run_statement(connection, f"create table {table} as {sql(f'registry/{table}')}", parameters)
+        execute(connection, f"create table {table} as {sql(f'registry/{table}')}", parameters)
 
     def values_of(statement: str) -> list[str]:
-        run_statement(connection, statement, parameters)
+        execute(connection, statement, parameters)
         return [value for (value,) in connection.fetchall()]
 
     parameters = parameters | {"ids": None}
@@ -71,8 +71,8 @@ def vpp_ids(connection: duckdb.DuckDBPyConnection, vpps: Sequence[str]) -> list[
     Raises:
         Refused: one is unknown.
     """
-    existing = connection.execute(
-        "select vpp, max_by(name, day) from vpp_days group by vpp order by vpp"
+    existing = execute(
+        connection, "select vpp, max_by(name, day) from vpp_days group by vpp order by vpp"
     ).fetchall()
     ids = {vpp: vpp for vpp, _ in existing} | {name.casefold(): vpp for vpp, name in existing}
     if unknown := [vpp for vpp in vpps if vpp.strip().casefold() not in ids]:
@@ -87,7 +87,8 @@ def load_what_if(connection: duckdb.DuckDBPyConnection, what_if: tuple[WhatIf, .
     """Make the table `what_if`: one row per VPP with assumed terms in place of the registry's."""
     names = list(WhatIf.model_fields)
     terms = [assumed.model_dump(mode="json") for assumed in what_if]
-    connection.execute(
+    execute(
+        connection,
         "create table what_if as select "
         + ", ".join(f"unnest(${name}::varchar[]) as {name}" for name in names),
         {name: [of_vpp[name] for of_vpp in terms] for name in names},

@@ -23,7 +23,7 @@ import polars as pl
 from tasks.core.money import aud
 from tasks.core.month import Month
 from tasks.core.report import Days, Report, Settlement, SiteStatement
-from tasks.io.warehouse import frame, rows, run_statement, sql
+from tasks.io.warehouse import execute, frame, rows, sql
 from tasks.settlement.allocation import batches
 from tasks.settlement.meter import ranges_of
 from tasks.settlement.registry_tables import vpp_ids
@@ -113,7 +113,7 @@ def reports_on(
     wanted = vpp_ids(connection, vpps)
     for name in (*_RESTS_ON, "report/site_meters", "report/stand_in_prices"):
         statement = f"create or replace temp table {_table(name)} as {sql(name)}"
-        run_statement(connection, statement, {"vpps": wanted})
+        execute(connection, statement, {"vpps": wanted})
     drafts = _Drafts()
     return [
         draft

@@ -32,8 +32,8 @@ from tasks.core.run_record import (
 )
 from tasks.imports.daily_sums import DAILY_SCHEMA
 from tasks.io.object_store import ObjectStore
-from tasks.io.registry_segments import open_log
-from tasks.io.warehouse import rows, sql, warehouse
+from tasks.io.registry_segments import Log
+from tasks.io.warehouse import execute, rows, sql, warehouse
 from tasks.io.workspace import workspace
 from tasks.settlement.allocation import FILES_SCHEMA, RULE_VERSION, AllocationInputs, allocate, load
 from tasks.settlement.completeness import find_missing
@@ -76,6 +76,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
         basis = Basis(
             month=inputs.month,
             as_of=inputs.as_of,
+            log=inputs.log,
             registry_seq=inputs.registry_seq,
             files=files,
             meter_files=inputs.meter_files,
@@ -85,7 +86,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             rejected=inputs.rejected_by_site,
         )
         _bring_meter(store, basis, folder)
-        _allocate(store, connection, basis, daily, folder, request.vpps, request.what_if)
+        _allocate(connection, basis, daily, folder, request.vpps, request.what_if)
         _require_few_rejected(connection, inputs, request.max_rejected_percent)
         reports = reports_on(connection, inputs.month, request.vpps)
         missing = find_missing(store, connection, inputs, reports, folder)
@@ -119,7 +120,7 @@ def _facts(
     reported: set[str],
     connection: duckdb.DuckDBPyConnection,
 ) -> SettlementFacts:
-    connection.execute(f"create table unassigned as {sql('report/unassigned')}")
+    execute(connection, f"create table unassigned as {sql('report/unassigned')}")
     [unassigned] = rows(
         connection, "select count(*) as sites, coalesce(sum(events), 0) as events from unassigned"
     )
@@ -132,10 +133,11 @@ def _facts(
     repeats = overlaps.repeats.select(list(Repeat.__annotations__)).to_dicts()
     corrections = inputs.corrections.select(list(Correction.__annotations__)).to_dicts()
     [readings] = rows(connection, sql("report/reading_counts"))
-    [(conflicts,)] = connection.execute("select count(*) from reading_conflicts").fetchall()
-    of_registry = connection.execute(
+    [(conflicts,)] = execute(connection, "select count(*) from reading_conflicts").fetchall()
+    of_registry = execute(
+        connection,
         "select nmi, rows from rejected where nmi in (select id from spans where kind = 'site')"
-        " order by nmi"
+        " order by nmi",
     ).fetchall()
     return SettlementFacts(
         **(dict(inputs.facts) | {"duplicates": inputs.facts.duplicates + overlaps.duplicates}),
@@ -182,13 +184,15 @@ def _pinned(files: pl.DataFrame) -> list[SettledFile]:
 class Basis:
     """All that the tables of a month are built from.
 
-    The first `registry_seq` changes of the registry count, as far as they were recorded by `as_of`.
+    Of the registry's `log` the first `registry_seq` changes count, as far as they were recorded by
+    `as_of`.
     `files`, `meter_files` and `price_files` are the catalog's rows of the files that do;
     `corrections`, `repeats` and `rejected` as allocation has them.
     """
 
     month: Month
     as_of: datetime
+    log: Log
     registry_seq: int
     files: pl.DataFrame
     meter_files: pl.DataFrame
@@ -210,12 +214,11 @@ def open_allocation(
     with workspace("settle") as folder, warehouse(folder) as connection:
         daily = _bring_daily(store, basis.files, folder)
         _bring_meter(store, basis, folder)
-        _allocate(store, connection, basis, daily, folder, vpps)
+        _allocate(connection, basis, daily, folder, vpps)
         yield connection
 
 
 def _allocate(
-    store: ObjectStore,
     connection: duckdb.DuckDBPyConnection,
     basis: Basis,
     daily: list[Path],
@@ -223,22 +226,21 @@ def _allocate(
     vpps: Sequence[str],
     what_if: Sequence[WhatIf] = (),
 ) -> None:
-    with open_log(store) as log:
-        inputs = AllocationInputs(
-            month=basis.month,
-            as_of=basis.as_of,
-            changes=log.paths,
-            registry_seq=basis.registry_seq,
-            files=basis.files,
-            daily=daily,
-            meter=_meter_inputs(basis, folder),
-            corrections=basis.corrections,
-            repeats=basis.repeats,
-            rejected=basis.rejected,
-            what_if=tuple(what_if),
-            vpps=tuple(vpps),
-        )
-        allocate(connection, inputs)
+    inputs = AllocationInputs(
+        month=basis.month,
+        as_of=basis.as_of,
+        changes=basis.log.paths,
+        registry_seq=basis.registry_seq,
+        files=basis.files,
+        daily=daily,
+        meter=_meter_inputs(basis, folder),
+        corrections=basis.corrections,
+        repeats=basis.repeats,
+        rejected=basis.rejected,
+        what_if=tuple(what_if),
+        vpps=tuple(vpps),
+    )
+    allocate(connection, inputs)
 
 
 def _bring_meter(store: ObjectStore, basis: Basis, folder: Path) -> None:

@@ -1,9 +1,7 @@
 """The log in segments: nothing is lost, doubled or split, whoever writes, dies or meddles."""
 
 import json
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +26,7 @@ from tasks.io.registry_log import (
     read_vpps,
     redate_changes,
 )
-from tasks.io.registry_segments import Log, open_log, read_log
+from tasks.io.registry_segments import Log, read_log
 from tests.unit.core.registries import battery, parsed, site, update_vpp, vpp
 from tests.unit.io.test_registry_log import append
 from tests.unit.settlement.test_registry_tables import TODAY, any_change, histories, recorded
@@ -58,12 +56,6 @@ def objects(store: ObjectStore, suffix: str) -> dict[str, str]:
 
 def seqs(store: ObjectStore) -> list[int]:
     return [json.loads(line)["seq"] for line in read_log(store).splitlines()]
-
-
-@pytest.fixture
-def log_of(store: ObjectStore) -> Iterator[Callable[[], Log]]:
-    with ExitStack() as opened:
-        yield lambda: opened.enter_context(open_log(store))
 
 
 def test_a_change_rewrites_the_last_segment_alone(store: ObjectStore, settings: Settings) -> None:
@@ -123,11 +115,11 @@ def test_writers_that_race_across_segments_all_land(store: ObjectStore, settings
 
 @pytest.mark.parametrize("sites", [0, 2, 3, 9])
 def test_of_two_that_saw_the_same_one_wins(
-    store: ObjectStore, settings: Settings, log_of: Callable[[], Log], sites: int
+    store: ObjectStore, settings: Settings, sites: int
 ) -> None:
     """Whether the last segment is full or not, and however much one of them appends."""
     fill(store, settings, sites)
-    one, other = log_of(), log_of()
+    one, other = Log(store), Log(store)
     one.append(b'{"seq": %d}\n' % (one.seq + 1))
     with pytest.raises(LostRace):
         other.append(b'{"seq": %d, "much": "%s"}\n' % (other.seq + 1, b"x" * 5000))
@@ -135,10 +127,10 @@ def test_of_two_that_saw_the_same_one_wins(
 
 
 def test_who_has_seen_less_loses_also_when_the_next_segment_has_begun(
-    store: ObjectStore, settings: Settings, log_of: Callable[[], Log]
+    store: ObjectStore, settings: Settings
 ) -> None:
     fill(store, settings, 1)
-    late = log_of()
+    late = Log(store)
     for number in range(20):
         append(store, settings, site(f"6003{number:06d}", "One"))
     before = read_log(store)
@@ -149,10 +141,10 @@ def test_who_has_seen_less_loses_also_when_the_next_segment_has_begun(
 
 @pytest.mark.parametrize("sites", [1, 2])
 def test_an_answer_that_got_lost_is_found_behind_what_others_appended(
-    store: ObjectStore, settings: Settings, log_of: Callable[[], Log], sites: int
+    store: ObjectStore, settings: Settings, sites: int
 ) -> None:
     fill(store, settings, sites)
-    log, line = log_of(), b'{"seq": %d}\n' % (2 * sites + 2)
+    log, line = Log(store), b'{"seq": %d}\n' % (2 * sites + 2)
     log.append(line)
     [(key, _)] = list(objects(store, ".jsonl").items())[-1:]
     found = store.read(key)
@@ -168,8 +160,8 @@ def twins(store: ObjectStore) -> dict[str, str]:
 
 def lines_of(store: ObjectStore) -> bytes:
     """Return the log as its columns have it."""
-    with open_log(store) as log:
-        return "".join(f"{line}\n" for line in log.scan().collect()["line"]).encode()
+    log = Log(store)
+    return "".join(f"{line}\n" for line in log.scan().collect()["line"]).encode()
 
 
 def test_full_segments_have_a_twin_which_may_be_deleted(
@@ -208,8 +200,8 @@ def test_a_name_for_as_long_as_the_lines_are_the_same(
     """The digest of the first changes is theirs, whatever is behind them, with or without twins."""
 
     def digests() -> list[str]:
-        with open_log(store) as log:
-            return [log.digest(seq) for seq in range(log.seq + 1)]
+        log = Log(store)
+        return [log.digest(seq) for seq in range(log.seq + 1)]
 
     append(store, settings, vpp("One"))
     before = digests()
@@ -229,9 +221,9 @@ def test_what_was_recorded_by_a_moment(store: ObjectStore, settings: Settings) -
     for number in range(12):
         at = AT + timedelta(hours=number)
         append(store, settings, site(f"6001{number:06d}", "One"), now=at)
-    with open_log(store) as log:
-        moments = [AT + timedelta(hours=hours) for hours in range(-1, 13)]
-        assert [log.seq_as_of(moment) for moment in moments] == [0, *range(2, 14), 13]
+    log = Log(store)
+    moments = [AT + timedelta(hours=hours) for hours in range(-1, 13)]
+    assert [log.seq_as_of(moment) for moment in moments] == [0, *range(2, 14), 13]
 
 
 def test_a_gap_is_refused(store: ObjectStore, settings: Settings) -> None:
@@ -318,14 +310,14 @@ def test_a_change_is_decided_as_if_all_others_were_looked_at(
             return str(problem)
         return added.line(), registry.later_than(added)
 
-    with open_log(store) as log:
-        for fields in candidates:
-            try:
-                change = parse_change(fields)
-            except Refused:
-                continue
-            about = _registry_about(log, [change], TODAY)
-            assert said(about, change) == said(deepcopy(whole), change)
+    log = Log(store)
+    for fields in candidates:
+        try:
+            change = parse_change(fields)
+        except Refused:
+            continue
+        about = _registry_about(log, [change], TODAY)
+        assert said(about, change) == said(deepcopy(whole), change)
 
 
 def test_vpps_are_found_without_looking_at_sites(store: ObjectStore, settings: Settings) -> None:
@@ -338,7 +330,7 @@ def test_vpps_are_found_without_looking_at_sites(store: ObjectStore, settings: S
 
 def test_changes_between_two_runs_have_their_site(store: ObjectStore, settings: Settings) -> None:
     fill(store, settings, 10)
-    found = changes_between(store, 4, 7)
+    found = changes_between(Log(store), 4, 7)
     assert [(change["seq"], nmi) for change, nmi in found] == [
         (4, "6001000001"),
         (5, "6001000001"),
@@ -346,5 +338,5 @@ def test_changes_between_two_runs_have_their_site(store: ObjectStore, settings: 
         (7, "6001000002"),
     ]
     append(store, settings, {"change": "update-battery", "serial": "S3", "capacity_kwh": 5})
-    [(change, nmi)] = changes_between(store, 22, 22)
+    [(change, nmi)] = changes_between(Log(store), 22, 22)
     assert (change["serial"], nmi) == ("S3", "6001000003")

@@ -41,6 +41,7 @@ def basis(s3_endpoint: str) -> tuple[Place, Basis]:
     basis = Basis(
         month=MONTH,
         as_of=inputs.as_of,
+        log=inputs.log,
         registry_seq=inputs.registry_seq,
         files=inputs.files,
         meter_files=inputs.meter_files,
