@@ -70,20 +70,27 @@ def to_columns(lines: Path, columns: Path) -> None:
         Refused: a line is no change; the log was edited by hand.
     """
     with workspace("columns") as folder, warehouse(folder) as connection:
-        try:
-            found = connection.sql(sql("registry/changes"), params={"lines": str(lines)})
-            found.write_parquet(str(columns), compression="zstd")
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as problem:
-            said = str(problem).splitlines()[0]
-            raise Refused(f"the registry's log has a line that is no change: {said}") from None
+        _write_columns(connection, lines, columns)
+
+
+def _write_columns(connection: duckdb.DuckDBPyConnection, lines: Path, columns: Path) -> None:
+    try:
+        found = connection.sql(sql("registry/changes"), params={"lines": str(lines)})
+        found.write_parquet(str(columns), compression="zstd")
+    except (duckdb.InvalidInputException, duckdb.ConversionException) as problem:
+        said = str(problem).splitlines()[0]
+        raise Refused(f"the registry's log has a line that is no change: {said}") from None
 
 
 @lru_cache(maxsize=4)
 def _columns_of(lines: bytes) -> bytes:
-    """Return the columns of few lines; the log's end is the same for month after month."""
-    with workspace("columns") as folder:
+    """Return the columns of few lines; the log's end is the same for month after month.
+
+    They need no database of their own: to open one takes longer than to read them.
+    """
+    with workspace("columns") as folder, duckdb.cursor() as connection:
         (folder / "lines").write_bytes(lines)
-        to_columns(folder / "lines", folder / "columns")
+        _write_columns(connection, folder / "lines", folder / "columns")
         return (folder / "columns").read_bytes()
 
 
