@@ -243,13 +243,9 @@ def _too_busy() -> Refused:
     )
 
 
-def read_registry(
-    store: ObjectStore, settings: Settings, as_of: datetime | None = None
-) -> Registry:
-    """Return the registry as it is known now, or was known at a moment."""
+def read_registry(store: ObjectStore, settings: Settings) -> Registry:
+    """Return the registry as it is known now."""
     changes = (recorded_change(line) for line in read_log(store).splitlines())
-    if as_of is not None:
-        changes = (c for c in changes if c.recorded_at and c.recorded_at <= as_of)
     return Registry(changes, _today(datetime.now(UTC), settings))
 
 

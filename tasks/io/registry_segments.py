@@ -13,6 +13,8 @@ its name has hashes of what it was made from and of its own bytes. One that is m
 another content is passed over and made again from the segment, so all of them may be deleted.
 """
 
+from __future__ import annotations
+
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass, replace

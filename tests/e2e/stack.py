@@ -313,6 +313,7 @@ def running_stack(folder: Path, database: str = "", auth: str = "") -> Iterator[
     environment = {
         **inherited,
         **up.environment(str(folder / "prefect"), s3_url, prefect_url),
+        "PREFECT_API_SSL_CERT_FILE": os.environ["PREFECT_API_SSL_CERT_FILE"],  # one authority
         # A run that finds another one in its place looks again after 30 seconds otherwise.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
     }

@@ -75,22 +75,32 @@ def links(stack: Stack, settled: str) -> dict[str, str]:
     }
 
 
+class Visitor:
+    """Somebody at a window, who fails at what a console says, or is asked of others."""
+
+    def __init__(self, browser: Browser, window: ViewportSize, **options: Any) -> None:
+        self.page = browser.new_page(viewport=window, **options)
+        said, asked = self.said, self.asked = list[str](), list[str]()
+        self.page.on("console", lambda message: said.append(message.text))
+        self.page.on("pageerror", lambda error: said.append(str(error)))
+        self.page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: asked.append(request.url))
+
+    def look(self, url: str) -> Page:
+        """Open a page, and all that is folded in it; fail also if it is too wide."""
+        self.asked.clear()
+        self.page.goto(url)
+        for summary in self.page.locator("summary").all():
+            summary.click()
+        assert self.said == []
+        assert [request for request in self.asked if not request.startswith("data:")] == [url]
+        assert not self.page.evaluate(IS_TOO_WIDE)
+        return self.page
+
+
 def look(browser: Browser, url: str, window: ViewportSize, **options: Any) -> Page:
-    """Open a page; fail at what the console says, or is asked of others, and if it is too wide."""
-    page = browser.new_page(viewport=window, **options)
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(url)
-    for summary in page.locator("summary").all():
-        summary.click()
-    assert said == []
-    assert [request for request in asked if not request.startswith("data:")] == [url]
-    assert not page.evaluate(IS_TOO_WIDE)
-    return page
+    """Open a page as somebody who comes for it alone."""
+    return Visitor(browser, window, **options).look(url)
 
 
 def audit(page: Page) -> None:
@@ -164,17 +174,17 @@ def test_a_page_on_paper_has_all_of_it(
 def test_evil_names_are_text(browser: Browser, window: ViewportSize, tmp_path: Path) -> None:
     report = Report.model_validate_json((FOLDER / f"{MONTH}-{VPP}.json").read_bytes())
     path = tmp_path / "page.html"
+    visitor = Visitor(browser, window)
     for name in EVIL:
         source = Source(renamed(report, name, name), "runs/1.json", None, None, no_detail="a test")
         for data in (vpp_statement(source), SiteStatements(source).page(NMI)):
             path.write_bytes(data)
-            page = look(browser, path.as_uri(), window)
+            page = visitor.look(path.as_uri())
             assert page.locator("script, img, b").count() == 0
             assert page.title()
             heading = page.locator("header").bounding_box()
             assert heading is not None
             assert heading["height"] < 700
-            page.close()
 
 
 def test_ten_thousand_sites_are_one_usable_page(browser: Browser, tmp_path: Path) -> None:
