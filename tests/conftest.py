@@ -28,6 +28,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return _ByStack(config, log)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their number: an archive has the time in it, a test the same name always.
+
+    Else two processes that made it in different seconds would have different tests, which ends the
+    run.
+    """
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
