@@ -94,7 +94,7 @@ def check_report(place: Place, month: str, vpp: str) -> list[Explained]:
     return all_explained
 
 
-@settings(whole_path, max_examples=10)
+@settings(whole_path, max_examples=12)
 @example(portfolio=CENT_TOO_MANY)
 @given(portfolio=portfolios())
 def test_every_sites_explanation_adds_up(portfolio: Portfolio) -> None:

@@ -135,7 +135,7 @@ def as_events(meter: meter_reference.Result) -> list[Event]:
     ]
 
 
-@settings(whole_path, max_examples=12)
+@settings(whole_path, max_examples=15)
 @given(metered(), deals)
 def test_every_cent_of_meter_data_is_the_references(case: Metered, places: list[int]) -> None:
     place = case.placed(cut(case.rows, places))

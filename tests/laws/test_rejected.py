@@ -35,7 +35,7 @@ rows = (
 ).map(lambda row: ",".join(map(quoted, row)))
 
 
-@settings(whole_path, max_examples=24)
+@settings(whole_path, max_examples=30)
 @given(lines=st.lists(rows, min_size=1, max_size=20))
 def test_each_rejected_row_is_listed_as_it_was_and_uncorrected_still_open(
     lines: list[str],

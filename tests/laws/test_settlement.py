@@ -24,7 +24,7 @@ whole_path = settings(
     deadline=None,
     # No shrinking: at a tenth of a second an example it takes longer than reading the example.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    max_examples=30,
+    max_examples=40,
     # The S3 server is shared on purpose; each example has a place of its own in it.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -130,7 +130,7 @@ def check_money_is_conserved(said: dict[str, Any]) -> None:
     )
 
 
-@settings(whole_path, max_examples=20)
+@settings(whole_path, max_examples=25)
 @given(portfolio=portfolios(), data=st.data())
 def test_a_vpp_alone_is_settled_as_it_is_among_all(
     portfolio: Portfolio, data: st.DataObject
@@ -180,7 +180,7 @@ def test_order_and_cutting_of_files_change_nothing(
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@settings(whole_path, max_examples=20)
+@settings(whole_path, max_examples=25)
 @given(portfolio=portfolios(), data=st.data())
 def test_a_past_as_of_gives_the_bytes_it_gave_then(
     portfolio: Portfolio, data: st.DataObject
