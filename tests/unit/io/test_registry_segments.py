@@ -226,6 +226,18 @@ def test_what_was_recorded_by_a_moment(store: ObjectStore, settings: Settings) -
     assert [log.seq_as_of(moment) for moment in moments] == [0, *range(2, 14), 13]
 
 
+def test_what_was_brought_is_there_for_as_long_as_the_log_is(
+    store: ObjectStore, settings: Settings
+) -> None:
+    fill(store, settings, 10)
+    log = Log(store)
+    paths = log.paths
+    assert len(paths) > 2
+    assert all(path.exists() for path in paths)
+    del log
+    assert not any(path.parent.exists() for path in paths)
+
+
 def test_a_gap_is_refused(store: ObjectStore, settings: Settings) -> None:
     fill(store, settings, 10)
     store.delete(list(objects(store, ".jsonl"))[1])

@@ -1,5 +1,6 @@
 """DuckDB: a database of its own, its SQL files, and rows as dictionaries."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -63,3 +64,25 @@ def test_each_statement_is_read_by_its_name_and_is_one_statement(path: Path) -> 
 def test_a_statement_that_is_not_there_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         sql("allocation/nothing")
+
+
+def test_a_statement_that_is_parsed_once_is_each_databases_own(tmp_path: Path) -> None:
+    statement = "select a, $number + 1 as b from t"
+    for content, number in (("1::int", 2), ("'x'", 3), ("1.5::decimal(9, 2)", 4)):
+        with warehouse(tmp_path) as connection:
+            connection.execute(f"create table t as select {content} as a")
+            [(a,)] = connection.execute("from t").fetchall()
+            found = rows(connection, statement, {"number": number, "unnamed": 0})
+            assert found == [{"a": a, "b": number + 1}]
+
+
+def test_a_statement_is_run_by_many_threads_at_once(tmp_path: Path) -> None:
+    with warehouse(tmp_path) as connection:
+        connection.execute("create table t as select range as n from range(1000)")
+
+        def count(least: int) -> object:
+            statement = "select count(*) as n from t where n >= $least"
+            return rows(connection.cursor(), statement, {"least": least})[0]["n"]
+
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(count, range(400))) == [1000 - least for least in range(400)]

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.core.errors import Refused
 from tasks.core.request import SettlementRequest, WhatIf
+from tasks.io.object_store import ObjectStore, ObjectVersion
 from tasks.settlement import settlement
 from tasks.settlement.inputs import MonthInputs
 from tasks.settlement.settlement import Settlement, settle
@@ -48,6 +49,21 @@ def inputs(place: Place) -> MonthInputs:
 
 def settled(place: Place, inputs: MonthInputs, **request: Any) -> Settlement:
     return settle(place.store, inputs, SettlementRequest(inputs.as_of, 100, **request))
+
+
+def test_the_registrys_log_is_listed_once_from_inputs_to_reports(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    versions = ObjectStore.versions
+
+    def noted(store: ObjectStore, folder: str) -> list[ObjectVersion]:
+        listed.append(folder)
+        return versions(store, folder)
+
+    monkeypatch.setattr(ObjectStore, "versions", noted)
+    settled(place, place.inputs("2025-09"))
+    assert listed.count("registry/changes") == 1
 
 
 def test_the_same_inputs_give_the_same_and_nothing_is_written(
