@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +14,7 @@ import duckdb
 import polars as pl
 
 _PARSED: dict[str, duckdb.Statement] = {}
+atexit.register(_PARSED.clear)  # what is still there at the very end, DuckDB reports as a leak
 
 
 @cache
