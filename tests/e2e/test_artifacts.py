@@ -74,6 +74,14 @@ def test_the_demos_reports_have_the_expected_bytes(stack: Stack) -> None:
     assert published == expected
 
 
+@pytest.mark.usefixtures("settled")
+def test_no_statement_is_reported_as_a_leak_at_the_end_of_a_run(stack: Stack) -> None:
+    """DuckDB's bindings say in the log what of theirs is left, line by line."""
+    said = stack.log("worker").read_text()
+    assert f"Completed('{MONTH}: published, 4 reports" in said
+    assert "_duckdb.Statement" not in said
+
+
 def test_the_summary_has_totals_rejections_and_stages(stack: Stack, settled: str) -> None:
     [summary] = stack.artifacts(f"settlement-{MONTH}", settled)
     assert summary["type"] == "markdown"

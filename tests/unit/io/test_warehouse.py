@@ -1,7 +1,5 @@
 """DuckDB: a database of its own, its SQL files, and rows as dictionaries."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -88,14 +86,3 @@ def test_a_statement_is_run_by_many_threads_at_once(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(16) as pool:
             assert list(pool.map(count, range(400))) == [1000 - least for least in range(400)]
-
-
-def test_a_process_that_ran_statements_ends_without_a_word(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from tasks.io.warehouse import rows, warehouse\n"
-        "with warehouse(Path(sys.argv[1])) as connection: print(rows(connection, 'select 1 as a'))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
-    )
-    assert (done.stdout, done.stderr) == ("[{'a': 1}]\n", "")
