@@ -15,13 +15,15 @@ from tests.through_s3 import empty_place
 
 
 class _ByStack(LoadFileScheduling):  # type: ignore[misc]
-    """Lets the tests of a file run in one process, and all of `e2e`, which share a stack.
+    """Lets the tests of a file run in one process, and those of `e2e` and of `flows` too.
 
-    Groups by marker (`--dist loadgroup`) are silently none at all with this xdist and pytest.
+    All of `e2e` have one stack, and all of `flows` one Prefect server. Groups by marker
+    (`--dist loadgroup`) are silently none at all with this xdist and pytest.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+        folder = nodeid.split("/")[1]
+        return folder if folder in ("e2e", "flows") else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:

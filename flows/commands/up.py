@@ -32,7 +32,18 @@ from tasks.io.workspace import workspace
 S3_PORT, PREFECT_PORT = 4566, 4200
 S3_URL, PREFECT_URL = f"http://127.0.0.1:{S3_PORT}", f"http://127.0.0.1:{PREFECT_PORT}"
 BIN = Path(sys.executable).parent
-DATABASE = "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
+# What a Prefect server for one person, or for tests, runs with.
+SERVER = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # In memory, for as long as the server runs: then all of it works on one connection. On a
+    # file, runs and whoever starts them lock each other out of SQLite, which is a 503 for them.
+    "PREFECT_API_DATABASE_CONNECTION_URL": (
+        "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
+    ),
+    # What tasks do is recorded once a second, not each of it alone: a third of the server's work.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
 RUNS_AT_ONCE = 4  # each is a process of its own, and uses all cores
 SHOWN_LOG_LINES = 20
 EVERYDAY = "/v2/deployments?tags=%5B%22everyday%22%5D"
@@ -108,11 +119,8 @@ def environment(home: str, s3_url: str = S3_URL, prefect_url: str = PREFECT_URL)
         "PREFECT_HOME": home,  # whatever Prefect this machine has is left alone
         "PREFECT_API_URL": f"{prefect_url}/api",
         "PREFECT_SERVER_UI_API_URL": "/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # In memory, for as long as the server runs: then all of it works on one connection. On a
-        # file, runs and whoever starts them lock each other out of SQLite, which is a 503 for them.
-        "PREFECT_API_DATABASE_CONNECTION_URL": DATABASE,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        **SERVER,
     }
 
 

@@ -52,7 +52,7 @@ def eventually(look: Callable[[], T], within_seconds: float, what: str) -> T:
     while not (found := look()):
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {within_seconds:g} seconds")
-        time.sleep(0.2)
+        time.sleep(0.5)
     return found
 
 

@@ -86,6 +86,11 @@ def production(
     )
 
 
+@pytest.fixture(scope="module")
+def settled_there(production: Stack) -> None:
+    production.completed(production.run("settle-month", {"month": MONTH}))
+
+
 def start(parts: ExitStack, folder: Path) -> Stack:
     """Start a production, which ends with `parts`."""
     database = parts.enter_context(postgresql())
@@ -106,8 +111,8 @@ def test_nobody_gets_in_without_the_password(
         assert [answer.status_code for answer in answers] == [401, 401, 401]
 
 
+@pytest.mark.usefixtures("settled_there")
 def test_a_month_is_settled_as_on_sqlite(production: Stack, stack: Stack, settled: str) -> None:
-    production.completed(production.run("settle-month", {"month": MONTH}))
     expected = reports(stack.store(), MONTH)
     assert len(expected) == 4
     assert reports(production.store(), MONTH) == expected
@@ -134,10 +139,10 @@ def test_it_is_postgresql_that_keeps_the_runs(production: Stack) -> None:
     assert not list((production.folder / "prefect").rglob("*.db"))
 
 
+@pytest.mark.usefixtures("settled_there")
 def test_the_commands_take_the_password(production: Stack) -> None:
     alarms = production.call("flows.commands.alarms")
     assert "VPP: a run failed or crashed" in alarms
-    production.completed(production.run("settle-month", {"month": MONTH}))
     assert f"\n{MONTH}  " in production.call("flows.commands.history")
     production.environment["PREFECT_API_AUTH_STRING"] = "operator:wrong"
     try:
@@ -147,10 +152,10 @@ def test_the_commands_take_the_password(production: Stack) -> None:
         production.environment["PREFECT_API_AUTH_STRING"] = AUTH
 
 
+@pytest.mark.usefixtures("settled_there")
 def test_links_are_in_artifacts_alone(production: Stack) -> None:
     """Of all that Prefect keeps: its events of artifacts have them, too, and nothing else has."""
     vpp = {"vpp": "hunter-banksia-vpp", "month": MONTH}
-    production.completed(production.run("settle-month", {"month": MONTH}))
     asked = (("request-upload", {"name": "a.csv"}), ("download-report", vpp))
     production.completed(*(production.run(name, parameters) for name, parameters in asked))
     folder = programs()

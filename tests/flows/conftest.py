@@ -19,19 +19,19 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.commands.up import DATABASE
+from flows.commands.up import SERVER
 from tests.flows.failing_s3 import FailingS3
 from tests.through_s3 import Place
 
 SERVER_STARTS_WITHIN_SECONDS = 120
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("prefect")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_api(prefect_home: Path) -> Iterator[str]:
     """Start a Prefect server with all its services, and point this process at it.
 
@@ -47,9 +47,7 @@ def prefect_api(prefect_home: Path) -> Iterator[str]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PREFECT_HOME": str(prefect_home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # In memory, as in `make up`: on a file, its own services lock runs out for a minute.
-        "PREFECT_API_DATABASE_CONNECTION_URL": DATABASE,
+        **SERVER,  # as in `make up`
     }
     with (
         log.open("wb") as output,
