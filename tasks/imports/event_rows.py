@@ -39,7 +39,7 @@ REASONS = {
 ENERGY = pl.Decimal(15, 6)
 TARIFF = pl.Decimal(12, 6)
 
-_MOST_SITES = 2_000_000  # of an import, all of which are held in memory
+_MOST_SITES = 1_500_000  # of an import, all of which are held in memory
 _MOST_BLANK = 2_000_000  # a spreadsheet has 1,048,576 rows
 BLANK = "blank"  # no reason: such a line is no row
 OPEN = "open"  # no reason: a row of a list of rejected rows, as it was
