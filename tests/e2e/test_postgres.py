@@ -87,7 +87,7 @@ def production(
 
 
 @pytest.fixture(scope="module")
-def settled_there(production: Stack) -> None:
+def settled_in_production(production: Stack) -> None:
     production.completed(production.run("settle-month", {"month": MONTH}))
 
 
@@ -111,7 +111,7 @@ def test_nobody_gets_in_without_the_password(
         assert [answer.status_code for answer in answers] == [401, 401, 401]
 
 
-@pytest.mark.usefixtures("settled_there")
+@pytest.mark.usefixtures("settled_in_production")
 def test_a_month_is_settled_as_on_sqlite(production: Stack, stack: Stack, settled: str) -> None:
     expected = reports(stack.store(), MONTH)
     assert len(expected) == 4
@@ -139,7 +139,7 @@ def test_it_is_postgresql_that_keeps_the_runs(production: Stack) -> None:
     assert not list((production.folder / "prefect").rglob("*.db"))
 
 
-@pytest.mark.usefixtures("settled_there")
+@pytest.mark.usefixtures("settled_in_production")
 def test_the_commands_take_the_password(production: Stack) -> None:
     alarms = production.call("flows.commands.alarms")
     assert "VPP: a run failed or crashed" in alarms
@@ -152,7 +152,7 @@ def test_the_commands_take_the_password(production: Stack) -> None:
         production.environment["PREFECT_API_AUTH_STRING"] = AUTH
 
 
-@pytest.mark.usefixtures("settled_there")
+@pytest.mark.usefixtures("settled_in_production")
 def test_links_are_in_artifacts_alone(production: Stack) -> None:
     """Of all that Prefect keeps: its events of artifacts have them, too, and nothing else has."""
     vpp = {"vpp": "hunter-banksia-vpp", "month": MONTH}
