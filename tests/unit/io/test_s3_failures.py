@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from operator import methodcaller
 from pathlib import Path
 
@@ -146,10 +147,17 @@ def test_what_may_pass_is_not_refused(answer: str, call: Call, sentence: str) ->
         assert said(Unreachable, call, endpoint).startswith(sentence)
 
 
-def test_where_nothing_listens() -> None:
+def hurry(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let the clock of the failures go on by this much each time that it is looked at."""
+    times = count(0, seconds)
+    monkeypatch.setattr("tasks.io.s3_failures.monotonic", lambda: next(times))
+
+
+def test_where_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, 12)
     assert said(Unreachable, LIST, NOWHERE) == (
         "S3 at S3 cannot be used (s3:ListBucket on bucket/events/): nothing answers there "
-        "(Connection refused), for 0 s"
+        "(Connection refused), for 12 s"
     )
     with pytest.raises(Refused, match="start that S3, or correct"):
         ObjectStore(Settings(), endpoint_url=NOWHERE).require_access()
@@ -158,17 +166,15 @@ def test_where_nothing_listens() -> None:
 def test_waiting_is_said_and_bounded(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.io.s3_failures._SAID_AFTER_SECONDS", 0.1)
-    started = time.monotonic()
-    with failing_s3("hangs") as endpoint:
-        assert said(Unreachable, READ, endpoint)
-    assert time.monotonic() - started < 5
-    waits = [record.getMessage() for record in caplog.records if record.name == "vpp.s3"]
-    assert len(waits) in (1, 2)
-    assert waits[0] == (
-        f"waiting for S3 at {endpoint}: s3:GetObject on bucket/a, it takes connections and does "
-        "not answer within 0.2 s, for 0 s now"
-    )
+    monkeypatch.setenv("VPP_S3_READ_SECONDS", "7")  # it is tried again for 14 s
+    hurry(monkeypatch, 6)
+    with failing_s3("503 SlowDown") as endpoint:
+        assert said(Unreachable, READ, endpoint).endswith("it answers with 503, for 18 s")
+    assert [record.getMessage() for record in caplog.records if record.name == "vpp.s3"] == [
+        f"waiting for S3 at {endpoint}: s3:GetObject on bucket/a, it answers with 503, for {said} "
+        "s now"
+        for said in (6, 12)
+    ]
 
 
 @pytest.mark.parametrize(
