@@ -46,13 +46,13 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def eventually(look: Callable[[], T], within_seconds: float, what: str) -> T:
-    """Look again and again until there is something to see, and return it."""
+def eventually(look: Callable[[], T], within_seconds: float, what: str, every: float = 0.5) -> T:
+    """Look again and again (every so many seconds) until there is something, and return it."""
     deadline = time.monotonic() + within_seconds
     while not (found := look()):
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {within_seconds:g} seconds")
-        time.sleep(0.5)
+        time.sleep(every)
     return found
 
 
@@ -227,6 +227,14 @@ class Stack:
             state["name"]: datetime.fromisoformat(state["timestamp"])
             for state in sorted(states, key=lambda state: str(state["timestamp"]), reverse=True)
         }
+
+    def scheduled(self, name: str) -> list[dict[str, Any]]:
+        """Return the runs of a deployment that its schedule asks for, and that are still to be."""
+        wanted = {
+            "deployments": {"name": {"any_": [name]}},
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        }
+        return [run for run in self.post("/flow_runs/filter", wanted) if run["auto_scheduled"]]
 
     def artifacts(self, key: str, run: str = "") -> list[dict[str, Any]]:
         """Return the artifacts of a key (of a run), newest first."""

@@ -113,7 +113,13 @@ def test_what_a_schedule_started_and_was_refused_is_told_once(
     name = {run["id"]: run["name"] for run in found}[runs[1]]
     subjects = (f"settle {MONTH} was refused", f"{name} was refused")
     eventually(lambda: all(s in mailbox.messages for s in subjects), 60, "both messages")
-    assert mailbox.messages[subjects[1]].startswith("monht: check-settled has no such parameter;")
+    sentence = "monht: check-settled has no such parameter; it has month"
+    assert mailbox.messages[subjects[1]].startswith(sentence)
+    # The worker sees that its process ended badly, and may not call the run crashed.
+    badly = "flow_run_executor - Process exited with status code: 1"
+    eventually(lambda: badly in stack.log("worker").read_text(), 30, "the end of its process")
+    went = stack.states_of(runs[1])
+    assert ("Refused" in went, "Crashed" in went) == (True, False)
     assert f"{name}: Crashed" not in mailbox.messages
 
 

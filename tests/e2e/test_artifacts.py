@@ -64,6 +64,12 @@ def refuse(stack: Stack) -> Refused:
     return Refused(prefix, run, state["message"], allowed, download)
 
 
+def test_a_run_is_found_by_its_month(stack: Stack, settled: str) -> None:
+    run = stack.get(f"/flow_runs/{settled}")
+    assert run["name"] == f"settle {MONTH}"
+    assert {"vpp-settlement", MONTH} <= set(run["tags"])
+
+
 @pytest.mark.usefixtures("settled")
 def test_the_demos_reports_have_the_expected_bytes(stack: Stack) -> None:
     published = reports(stack.store(), MONTH)

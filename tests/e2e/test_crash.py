@@ -43,7 +43,7 @@ def place_of_work(stack: Stack, month: str) -> tuple[str, ObjectStore]:
 def start_and_stop(stack: Stack, prefix: str, store: ObjectStore, month: str) -> tuple[str, int]:
     """Start a settlement and stop its process amid the imports; return the run and the process."""
     run = stack.run("settle-month", {"month": month}, prefix)
-    eventually(lambda: store.exists("imports/catalog.parquet"), 120, "the first import")
+    eventually(lambda: store.exists("imports/catalog.parquet"), 120, "the first import", every=0.1)
     assert stack.worker
     process = _flow_process(stack.worker.pid)
     os.kill(process, signal.SIGSTOP)

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -121,17 +120,7 @@ def test_a_month_is_settled_as_on_sqlite(production: Stack, stack: Stack, settle
 
 @pytest.mark.parametrize("name", ["settle-month", "check-settled"])
 def test_what_the_calendar_asks_for_is_scheduled(production: Stack, name: str) -> None:
-    def look() -> list[dict[str, Any]]:
-        found = production.post(
-            "/flow_runs/filter",
-            {
-                "deployments": {"name": {"any_": [name]}},
-                "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-            },
-        )
-        return [run for run in found if run["auto_scheduled"]]
-
-    runs = eventually(look, 60, "scheduled runs")
+    runs = eventually(lambda: production.scheduled(name), 60, "scheduled runs")
     assert len(runs) >= 3
 
 
