@@ -90,11 +90,12 @@ class Place:
         inbox = self.import_new()
         return select_inputs(self.store, self.settings, Month.parse(month), inbox, moment)
 
-    def settle(
-        self, month: str, as_of: datetime | None = None, vpps: tuple[str, ...] = ()
-    ) -> Settlement:
+    def settle(self, month: str, as_of: datetime | None = None) -> Settlement:
         """Import and settle, whatever was rejected, is in two files or missing; publish nothing."""
-        inputs = self.inputs(month, as_of)
+        return self.settle_inputs(self.inputs(month, as_of))
+
+    def settle_inputs(self, inputs: MonthInputs, vpps: tuple[str, ...] = ()) -> Settlement:
+        """Settle what was selected, as `settle` does."""
         request = SettlementRequest(
             inputs.as_of, 100, allow_shared_rows=True, allow_missing=True, vpps=vpps
         )

@@ -86,7 +86,6 @@ def check_report(place: Place, month: str, vpp: str) -> list[Explained]:
         text = case.model_dump_json()
         check_alone(json.loads(text), Month.parse(month))
         assert Explanation.model_validate_json(text) == case
-        assert case.nmi.encode() in explanation_in_words(case)
         site = report.sites[case.nmi]
         assert case.before_fees_cents == Fraction(str(site.site_revenue_before_fees)) * 100
         assert case.fee_cents == Fraction(str(site.site_daily_fee)) * 100
@@ -101,7 +100,8 @@ def test_every_sites_explanation_adds_up(portfolio: Portfolio) -> None:
     place = placed(portfolio)
     place.publish(portfolio.month)
     for vpp, _ in revisions(place):
-        check_report(place, portfolio.month, vpp)
+        for one in check_report(place, portfolio.month, vpp):
+            assert one.explanation.nmi.encode() in explanation_in_words(one.explanation)
 
 
 @pytest.fixture(scope="module")

@@ -145,10 +145,10 @@ def test_a_vpp_alone_is_settled_as_it_is_among_all(
 
 def check_each_alone(place: Place, month: str) -> None:
     """Check that a VPP's report and the facts of the month are the same without the others."""
-    as_of = datetime.now(UTC)
-    whole = place.settle(month, as_of)
+    inputs = place.inputs(month)
+    whole = place.settle_inputs(inputs)
     for report in whole.reports:
-        alone = place.settle(month, as_of, vpps=(report.vpp_id,))
+        alone = place.settle_inputs(inputs, (report.vpp_id,))
         assert [draft.to_bytes() for draft in alone.reports] == [report.to_bytes()]
         assert of_month(alone.facts) == of_month(whole.facts)
 
