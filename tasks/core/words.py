@@ -36,7 +36,7 @@ _MARKDOWN = re.compile(r"[\\`*|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 _DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 # How a text begins that a spreadsheet may run, also behind what it does not show. For Polars too.
-FORMULA = r"^[\s\x00-\x1f\x7f-\xa0]*[=+@-]"
+FORMULA = r"[\s\x00-\x1f\x7f-\xa0]*[=+@-]"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -9,8 +9,10 @@ from base64 import b32encode
 from collections.abc import Sequence
 from hashlib import sha256
 
+from tasks.core.words import FORMULA
+
 _ID = re.compile(r"REJ-([A-Z2-7]{16})-([1-9][0-9]*)")
-_ESCAPED = re.compile(r"^'(?=\s*[=+@-])")
+_ESCAPED = re.compile(f"^'(?='*{FORMULA})")
 
 
 def content_of(fields: Sequence[str | None]) -> str:

@@ -89,9 +89,12 @@ def list_rejected_rows(
 
 
 def _as_text(name: str) -> pl.Expr:
-    """Return a column in which no spreadsheet finds a formula; numbers stay as they are."""
+    """Return a column in which no spreadsheet finds a formula; numbers stay as they are.
+
+    `tasks.imports.rejected_id` takes the apostrophe away again, so one more stands before others.
+    """
     text = pl.col(name)
-    is_formula = text.str.contains(FORMULA) & ~text.str.contains(r"^[+-]?[0-9.]+$")
+    is_formula = text.str.contains(f"^'*{FORMULA}") & ~text.str.contains(r"^[+-]?[0-9.]+$")
     return pl.when(is_formula).then(pl.lit("'") + text).otherwise(text)
 
 

@@ -20,7 +20,7 @@ GOOD = ["6001000001", "2025-09-01", "Discharge", "1", "2"]
 # All that a field may hold without making its line two, or the file no text or badly quoted.
 fields = st.text(
     st.characters(codec="utf-8", exclude_characters='\0\n\r\v\f\x85\u2028\u2029"'), max_size=8
-) | st.sampled_from([*GOOD, "", " ", '"', 'a"b,c', "\ufeff", "=1+1"])
+) | st.sampled_from([*GOOD, "", " ", '"', 'a"b,c', "\ufeff", "=1+1", "\x16@", "'=1", "''-a"])
 
 
 def quoted(field: str) -> str:

@@ -47,6 +47,17 @@ def test_a_row_is_open_as_it_was_or_with_nothing_filled_in(
     assert is_still_open(name.lower(), fields) == is_open
 
 
+@pytest.mark.parametrize(
+    ("field", "listed"),
+    [("=1", "'=1"), ("\x16@", "'\x16@"), ("\xa0-a", "'\xa0-a"), ("'=1", "''=1"), ("'a", "'a")],
+)
+def test_an_apostrophe_of_the_list_does_not_count(field: str, listed: str) -> None:
+    name = rejected_id(content_of((*ROW[:4], field)), 1)
+    assert is_still_open(name, (*ROW[:4], listed))
+    assert is_still_open(name, (*ROW[:4], field))  # a spreadsheet took it away
+    assert not is_still_open(name, (*ROW[:4], listed.replace("'", "")[:-1]))
+
+
 @pytest.mark.parametrize("name", ["", "1", "REJ-1", f"REJ-{content_of(ROW)}", "REJ-A-1"])
 def test_under_another_name_it_is_not_open(name: str) -> None:
     assert not is_still_open(name, ROW)
