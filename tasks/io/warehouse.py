@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+_ROWS_OF_A_THREAD = 122_880  # DuckDB gives a thread no fewer, so with fewer the others but wait
 _PARSED: dict[str, duckdb.Statement] = {}
 atexit.register(_PARSED.clear)  # what is still there at the very end, DuckDB reports as a leak
 
@@ -24,16 +25,22 @@ def sql(name: str) -> str:
 
 
 @contextmanager
-def warehouse(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def warehouse(folder: Path, most_rows: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an empty in-memory database that spills to the folder when it needs more than memory.
 
     It has the macro `counted_days` (sql/events/counted_days) and nothing else.
+
+    Args:
+        folder: where it spills to.
+        most_rows: how many rows are read there at most; None: unknown. Few need one thread.
     """
+    are_few = most_rows is not None and most_rows < _ROWS_OF_A_THREAD
+    threads = {"threads": 1} if are_few else {}
     connection = duckdb.connect(
-        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "1GB"}
+        config={"temp_directory": str(folder / "duckdb"), "memory_limit": "1GB", **threads}
     )
     try:
-        connection.execute(sql("events/counted_days"))
+        execute(connection, sql("events/counted_days"))
         yield connection
     finally:
         connection.close()

@@ -65,7 +65,7 @@ def settle(store: ObjectStore, inputs: MonthInputs, request: SettlementRequest) 
             readings on a day.
         CheckFailed: the books do not balance.
     """
-    with workspace("settle") as folder, warehouse(folder) as connection:
+    with workspace("settle") as folder, warehouse(folder, _most_rows(inputs)) as connection:
         daily = _bring_daily(store, inputs.files, folder)
         load(connection, folder, "inputs", inputs.files.select(list(FILES_SCHEMA)))
         load(connection, folder, "corrections", inputs.corrections)
@@ -211,11 +211,17 @@ def open_allocation(
     Yields:
         The database with all tables, checked. It is gone after the block.
     """
-    with workspace("settle") as folder, warehouse(folder) as connection:
+    with workspace("settle") as folder, warehouse(folder, _most_rows(basis)) as connection:
         daily = _bring_daily(store, basis.files, folder)
         _bring_meter(store, basis, folder)
         _allocate(connection, basis, daily, folder, vpps)
         yield connection
+
+
+def _most_rows(inputs: MonthInputs | Basis) -> int:
+    """Return how many rows are read at most: changes, events, and intervals of meters."""
+    events, days = (int(of["imported"].sum()) for of in (inputs.files, inputs.meter_files))
+    return inputs.registry_seq + events + 288 * days
 
 
 def _allocate(

@@ -18,7 +18,7 @@ with changes as (
         coalesce(effective_from, date '0001-01-01') as since
     from read_parquet($changes)
     where
-        change in (select unnest($said_by::varchar[]))
+        list_contains($said_by::varchar[], change)
         and recorded_at <= $as_of
         and seq <= $last_seq
 ),

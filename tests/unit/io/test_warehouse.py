@@ -41,6 +41,19 @@ def test_it_spills_into_its_own_folder_and_takes_no_more_memory_than_it_may(tmp_
     assert found["memory"] == "953.6 MiB"  # 1 GB
 
 
+@pytest.mark.parametrize(
+    ("most_rows", "threads"), [(None, None), (122_880, None), (122_879, 1), (0, 1)]
+)
+def test_few_rows_are_read_by_one_thread(
+    tmp_path: Path, most_rows: int | None, threads: int | None
+) -> None:
+    asked = "select current_setting('threads')"
+    with duckdb.connect() as other:
+        [(of_the_machine,)] = other.execute(asked).fetchall()
+    with warehouse(tmp_path, most_rows) as connection:
+        assert connection.execute(asked).fetchall() == [(threads or of_the_machine,)]
+
+
 def test_rows_have_the_names_of_their_columns_and_exact_numbers(tmp_path: Path) -> None:
     with warehouse(tmp_path) as connection:
         found = rows(
