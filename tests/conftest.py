@@ -1,5 +1,6 @@
 """One real S3 server for all tests, and an empty place in it for each."""
 
+import gc
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -12,6 +13,10 @@ from tasks.core.settings import Settings
 from tasks.io.embedded_s3 import embedded_s3
 from tasks.io.object_store import ObjectStore
 from tests.through_s3 import empty_place
+
+# Tests make objects by the hundred thousand, and nearly all go without it. To look for cycles after
+# each 700 of them (Python's default) takes an eighth of the time of settlements and explanations.
+gc.set_threshold(10_000)
 
 
 class _ByStack(LoadFileScheduling):  # type: ignore[misc]
