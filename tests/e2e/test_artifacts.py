@@ -40,7 +40,6 @@ class Refused(NamedTuple):
     run: str
     message: str
     allowed: str
-    download: str  # of something else, while it was refused
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +54,12 @@ def refuse(stack: Stack) -> Refused:
     record_sample(store)
     store.write("events/dirty.csv", (HEADER + GOOD * 50 + BAD * 150).encode())
     run = stack.run("settle-month", {"month": DIRTY_MONTH}, prefix)
-    download = stack.run("download-report", {"vpp": "Hunter Banksia VPP", "month": MONTH})
     [state] = stack.ended(run)
     assert state["name"] == "Refused"
     anyway = {"month": DIRTY_MONTH, "max_rejected_percent": 100}
     allowed = stack.run("settle-month", anyway, prefix)
-    stack.completed(allowed, download)
-    return Refused(prefix, run, state["message"], allowed, download)
+    stack.completed(allowed)
+    return Refused(prefix, run, state["message"], allowed)
 
 
 def test_a_run_is_found_by_its_month(stack: Stack, settled: str) -> None:
@@ -154,16 +152,6 @@ def test_no_more_than_a_hundred_rejected_rows_are_shown(stack: Stack, refused: R
 def test_the_progress_of_imports_ends_at_a_hundred(stack: Stack, settled: str) -> None:
     [progress] = stack.artifacts("import-progress", settled)
     assert (progress["type"], progress["data"]) == ("progress", 100)
-
-
-def test_a_link_is_an_artifact_and_its_end_the_runs_message(stack: Stack, refused: Refused) -> None:
-    [state] = stack.states(refused.download)
-    [link] = stack.artifacts("download", refused.download)
-    [url] = re.findall(r"\]\((http.+)\)", link["data"])
-    assert stack.fetch(url).json()["totals"]["total_revenue"] == 253.32
-    report = f"reports/{MONTH}/hunter-banksia-vpp.json"
-    assert state["message"].startswith(f"{report} can be read until ")
-    assert link["description"].startswith(f"{report}, to be read until ")
 
 
 def _event(stack: Stack, name: str, run: str) -> dict[str, Any]:

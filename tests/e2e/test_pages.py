@@ -117,8 +117,9 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=PICTURES / name)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize(
+    ("window", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk in the dark"]
+)
 def test_each_page_opens_by_its_link(
     browser: Browser, links: dict[str, str], window: ViewportSize, scheme: str
 ) -> None:

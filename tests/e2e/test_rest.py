@@ -303,6 +303,7 @@ def test_an_artifact_links_what_was_asked_for(
     [(linked, url)] = re.findall(r"\[(.+)\]\((http.+)\)", artifact["data"])
     assert linked.startswith(key)
     assert stack.fetch(url).content == read(called.store, linked)
+    assert artifact["description"].startswith(f"{linked}, to be read until 20")
     message = called.states[name]["message"]
     assert message.startswith(f"{linked} can be read until 20")
     assert message.endswith(f" UTC: the link is in the artifact {artifact_key}")
@@ -321,8 +322,11 @@ def test_no_link_is_in_a_log_or_a_message(stack: Stack, called: Called) -> None:
 
 
 def test_one_idempotency_key_makes_one_run(stack: Stack) -> None:
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
     asked = [
-        stack.request_run("check-settled", {"month": "2025-01"}, idempotency_key="once")
+        stack.request_run(
+            "check-settled", {"month": "2025-01"}, idempotency_key="once", state=later
+        )
         for _ in range(2)
     ]
     assert [answer.status_code for answer in asked] == [201, 200]
