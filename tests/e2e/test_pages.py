@@ -117,9 +117,8 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=PICTURES / name)
 
 
-@pytest.mark.parametrize(
-    ("window", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "desk in the dark"]
-)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
 def test_each_page_opens_by_its_link(
     browser: Browser, links: dict[str, str], window: ViewportSize, scheme: str
 ) -> None:

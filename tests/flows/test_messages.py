@@ -188,12 +188,12 @@ def test_a_run_from_python_says_whose_it_is(place: Place) -> None:
 # VPPs by any of their names
 
 
-def test_a_vpp_is_named_by_its_name_today_or_in_the_month(place: Place) -> None:
+def test_a_vpp_is_named_by_id_current_name_or_its_name_in_the_month(place: Place) -> None:
     lay_out(place)
     place.record(
         [{"change": "update-vpp", "vpp": VPP, "name": "New", "effective_from": "2025-10-01"}]
     )
-    for name in ("new", "Test VPP One"):  # by its id other tests name it
+    for name in (VPP, "new", "Test VPP One"):
         assert [r["vpp"] for r in run(settle_month, "2025-09", vpps=[name])["reports"]] == [VPP]
         assert run(settle_month, "2025-09", what_if=[{"vpp": name}])["reports"]
         assert run(generate_report, name, "2025-09")["key"].endswith(f"/{VPP}.json")

@@ -338,7 +338,10 @@ REFUSED: list[tuple[Flow[..., Any], dict[str, Any], str]] = [
         "seq: must be the number of a change, like 7 (given: '1_0')",
     ),
     (withdraw_change, {"seq": 4, "reason": ""}, "reason: must be given"),
-    (list_registry, {"day": 0}, "day: must be a day written as YYYY-MM-DD, like 2025-09-01"),
+    *(
+        (list_registry, {"day": day}, "day: must be a day written as YYYY-MM-DD, like 2025-09-01")
+        for day in (0, "30/09/2025")
+    ),
     (
         list_registry,
         {"as_of": datetime(1, 1, 1, tzinfo=UTC)},
